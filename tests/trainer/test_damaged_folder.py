@@ -166,6 +166,30 @@ def test_a_run_whose_server_is_gone_can_be_continued(url, tmp_path, monkeypatch,
     assert (tmp_path / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
+def test_results_are_on_disk_before_the_report_asks_the_server(url, tmp_path, monkeypatch):
+    def render(*_arguments, **_more):
+        raise ServerUnavailable("no good response within 1 s")
+
+    monkeypatch.setattr("augsvc_client.trainer.cli.train.render_run_page", render)
+    assert "continue with: augsvc-train --resume" in line(command("--url", url, "--out", tmp_path, *TINY))
+    assert {"result.json", "curves.png", "grid.png", "model.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ServerUnavailable("no good response within 1 s")])
+def test_a_run_that_ends_before_it_overwrites_does_not_name_the_earlier_one(url, out, monkeypatch, error):
+    def stop(*_arguments, **more):
+        if more["start"].begin is not None and has_begun:
+            more["start"].begin()
+            (out / "checkpoint.safetensors").write_bytes(b"")  # of the new run
+        raise error
+
+    monkeypatch.setattr("augsvc_client.trainer.cli.train.run", stop)
+    status = 130 if isinstance(error, KeyboardInterrupt) else 2
+    for has_begun in (False, True):
+        text = line(command("--overwrite", "--url", url, "--out", out, *TINY), status)
+        assert ("continue with: augsvc-train --resume" in text) == has_begun
+
+
 def test_resume_and_overwrite_exclude_each_other(url, out):
     text = line(command("--resume", "--overwrite", "--url", url, "--out", out))
     assert "give one of --resume, which continues the run in --out, and --overwrite, which deletes it" in text

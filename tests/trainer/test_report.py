@@ -268,6 +268,16 @@ def test_rows_of_an_installed_network_do_not_apply_where_no_field_changes_it(out
     assert review(15, own)[1].startswith("1 of 1 convolution; ")
 
 
+def test_a_network_that_knows_some_values_only_has_a_report(outcome, monkeypatch):
+    def build(channels, classes, choice):
+        return {"batch": nn.Sequential(nn.Flatten(), nn.Linear(256, classes))}[choice.norm]
+
+    monkeypatch.setattr(models, "registry", lambda: {"own": build, **models.BUILTIN_MODELS})
+    recipe = outcome.recipe.override({"model.name": "own"})
+    own = replace(outcome, recipe=recipe, model=build(1, 10, recipe.model))
+    assert review(9, own) == ("not applicable", "own cannot be built with model.norm=none: 'none'")
+
+
 @pytest.mark.parametrize(
     ("low", "high", "state"),
     [(-1, 1, "on"), (-1, 0.2, "on"), (0, 1, "off"), (-2, 2, "off"), (-1, 1.5, "off"), (-1.5, 1, "off")],

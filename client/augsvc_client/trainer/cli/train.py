@@ -5,6 +5,7 @@ Recipe → scale_for_device, resolve_recipe → run or run_ensemble → weights,
 
 import json
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -72,20 +73,29 @@ def train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) 
         )
     options = ["--ablate", plan.ablate.value] if plan.ablate else []
     command = shlex.join(["augsvc-train", "--resume", *options, "--url", url, "--out", str(out)])
+    has_begun = plan.resume  # else the folder may hold an earlier run, which stays until the new one begins
+
+    def begin(recipe: Recipe) -> None:
+        nonlocal has_begun
+        _prepare_folder(out, recipe, plan)
+        has_begun = True
+
     try:
-        _train(url, out, requested, console, plan)
+        _train(url, out, requested, console, plan, begin)
     except KeyboardInterrupt as err:
-        if not isinstance(err, Interrupted) and not find_run(out):
+        if not isinstance(err, Interrupted) and not (has_begun and find_run(out)):
             raise  # before the first step: nothing to continue
         err.args = (f"{str(err) or 'interrupted'}; continue with: {command}",)
         raise
     except AugsvcError:
-        if not plan.overwrite and find_run(out):  # else it may be the earlier run, which stays until the new one starts
+        if has_begun and find_run(out):
             console.print(f"when that is mended, continue with: {command}", highlight=False, soft_wrap=True)
         raise
 
 
-def _train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) -> None:
+def _train(
+    url: str, out: Path, requested: Recipe, console: Console, plan: Plan, begin: Callable[[Recipe], None]
+) -> None:
     members, ablate, resume = plan.members, plan.ablate, plan.resume
     device = choose_device(requested.training.device)
     recipe, warnings = scale_for_device(requested, device)
@@ -96,9 +106,9 @@ def _train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan)
     recipe = add_corrupted_test(recipe) if ablate else recipe
     for line in (*notes, device.describe(), *warnings):
         console.print(line, highlight=False)
-    begin = None if resume else partial(_prepare_folder, out, recipe, plan)
+    start = Start(begin=None if resume else partial(begin, recipe))
     if resume:
-        _prepare_folder(out, recipe, plan)
+        begin(recipe)
     else:
         check_initial_weights(recipe.training.initial_weights, out)
     with progress_bars(console) as progress:
@@ -107,16 +117,13 @@ def _train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan)
             def write_member(member: Outcome, folder: Path) -> None:
                 write_run(member, folder, out, members=members)
 
-            start = Start(begin=begin)
             ensemble = run_ensemble(
                 recipe, url, progress, members, out=out, resume=resume, done=write_member, start=start
             )
             _finish_ensemble(ensemble, out, console)
             return
         title = recipe.data.dataset
-        outcome = run(
-            recipe, url, progress, title, out=out, resume=resume, notify=console.print, start=Start(begin=begin)
-        )
+        outcome = run(recipe, url, progress, title, out=out, resume=resume, notify=console.print, start=start)
         write_run(outcome, out, out)  # an ablation may take hours
         ablation = _ablate(outcome, progress, out, plan)
     if ablation is not None:
@@ -146,7 +153,10 @@ def _prepare_folder(out: Path, recipe: Recipe, plan: Plan) -> None:
 def write_run(
     outcome: Outcome, folder: Path, out: Path, *, members: int = 1, ablation: PairedScores | None = None
 ) -> None:
-    """Write all files of a run to `folder`, those that can be; the findings of `--sanity` are in `out`."""
+    """Write all files of a run to `folder`, those that can be; the findings of `--sanity` are in `out`.
+
+    The report is the last one: it reads from the server, so it raises the client's errors.
+    """
     if not is_main_process():
         return
     recipe, files = outcome.recipe, Attempts()
@@ -157,16 +167,18 @@ def write_run(
         save_model(outcome.model, card, folder)
     curves = draw_curves(outcome.history, outcome.floor)
     grid = None if outcome.sample_grid is None else draw_sample_grid(outcome.sample_grid)
-    sanity = load_findings(recipe, out)
     contents: dict[str, str | bytes] = {
         "result.json": json.dumps(outcome.summary(), indent=1, allow_nan=False),
         "curves.png": curves,
         **({} if grid is None else {"grid.png": grid}),
-        "report.html": render_run_page(outcome, curves, grid, members=members, ablation=ablation, sanity=sanity),
     }
     for name, content in contents.items():
         with files.attempt():
             write_file(folder / name, content)
+    sanity = load_findings(recipe, out)
+    page = render_run_page(outcome, curves, grid, members=members, ablation=ablation, sanity=sanity)
+    with files.attempt():
+        write_file(folder / "report.html", page)
     files.finish()
 
 

@@ -1,6 +1,6 @@
 """Ablation of operations: the gain of each one, from runs with the whole pipeline, none, all but one, and one alone.
 
-    add_corrupted_test → run → Outcome of the whole pipeline → run_ablation → OUT/ablation.json → Ablation → table, draw_ablation
+    add_corrupted_test → run → Outcome of the whole pipeline → run_ablation → OUT/ablation.json → Ablation → table
 
 Operations keep their ids, so leaving one out does not change the draws of the others: only the pipeline differs.
 """

@@ -121,10 +121,14 @@ def _check(run: Outcome, switch: Switch) -> Switch | Reason:
     values = switch.variant.values
     if not values or any(not name.startswith("model.") for name in values):
         return switch
-    networks = [
-        build_model(choice.model_copy(update={"max_size": None}), run.inputs, len(run.classes), seed=0)
-        for choice in (run.recipe.model, run.recipe.override(values).model)
-    ]
+    choices = [run.recipe.model, run.recipe.override(values).model]
+    try:
+        networks = [
+            build_model(choice.model_copy(update={"max_size": None}), run.inputs, len(run.classes), seed=0)
+            for choice in choices
+        ]
+    except Exception as err:  # of an installed network, whose builder may not know all values
+        return f"{run.recipe.model.name} cannot be built with {switch.describe()}: {err}"
     same = repr(networks[0]) == repr(networks[1]) and _equal_weights(*networks)
     return f"{switch.describe()} gives {run.recipe.model.name} the same network" if same else switch
 
