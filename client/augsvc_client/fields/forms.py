@@ -76,6 +76,8 @@ def _read_json(text: Any) -> Any:
 
 def read_form(value: Any, limit: int | None = None) -> Form | None:
     """None for what holds no numbers; `limit`: how many entries of each list are read, None for all."""
+    if isinstance(value, int | float):  # most entries of long lists
+        return _read_number(value)
     value = unwrap(value)
     if hasattr(value, "getbands"):  # an image of PIL
         return Form(2, None, "u")
@@ -101,11 +103,9 @@ def read_form(value: Any, limit: int | None = None) -> Form | None:
 
 
 def _read_number(value: Any) -> Form | None:
-    if isinstance(value, complex):
-        return Form(1, 2, "f")
-    if not isinstance(value, int | float):
-        return None
-    return Form(0, None, "b" if isinstance(value, bool) else "f" if isinstance(value, float) else "i")
+    if isinstance(value, int | float):
+        return Form(0, None, "b" if isinstance(value, bool) else "f" if isinstance(value, float) else "i")
+    return Form(1, 2, "f") if isinstance(value, complex) else None
 
 
 def _read_text(text: str) -> Form | None:

@@ -129,6 +129,8 @@ def moving_field(name: str, value: object, passthrough: Sequence[str], looks: Lo
 
 
 def _holds_columns(value: object) -> bool:
+    if isinstance(value, int | float):
+        return False
     value = unwrap(value)
     return _read_columns(value) is not None or (isinstance(value, LISTS) and any(map(_holds_columns, value)))
 

@@ -89,8 +89,8 @@ def _are_boxes(rows: Rows, size: tuple[int, int]) -> bool:
 
 
 def _are_objects(rows: Rows, size: tuple[int, int]) -> bool:
-    """Whether all rows have a box beside a column of classes or images; rows that sum to 1 are probabilities."""
-    if rows.shape[1] > _MAX_OBJECT or np.allclose(rows.sum(axis=1), 1):
+    """Whether all rows have a box beside a column of classes or images; not so of probabilities and of mixed labels."""
+    if rows.shape[1] > _MAX_OBJECT or np.allclose(rows.sum(axis=1), 1) or all(map(_is_mixed, rows)):
         return False
     for first in range(rows.shape[1] - _COORDINATES + 1):
         box, rest = np.split(rows[:, first:], [_COORDINATES], axis=1)
@@ -101,6 +101,12 @@ def _are_objects(rows: Rows, size: tuple[int, int]) -> bool:
         ):
             return True
     return False
+
+
+def _is_mixed(row: Rows) -> bool:
+    """Whether a row has besides 0 and 1 a weight, and what it lacks of 1, as labels of several classes after a mixup."""
+    weights = np.setdiff1d(np.abs(row).round(3), (0, 1))
+    return len(weights) < 2 or (len(weights) == 2 and bool(abs(weights.sum() - 1) <= _ROUNDING))
 
 
 def _read_corners(box: Rows) -> Iterator[Rows]:
