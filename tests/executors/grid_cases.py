@@ -140,8 +140,8 @@ def _passes():
             "pipeline": [noise, lost, noise, {"op": "erasing"}, {"op": "erasing", "p": 0.5, "id": "more"}]
         },
         "noises after a filter": {"pipeline": [blur, lost, noise, {"op": "erasing"}]},
-        "a float operation between": {"pipeline": [noise, {"op": "downsample", "p": 0.7}, turn, blur]},
-        "a float operation last": {"pipeline": [blur, {"op": "downsample"}], "channels": 1},
+        "an opaque operation between": {"pipeline": [noise, {"op": "downsample", "p": 0.7}, turn, blur]},
+        "an opaque operation last": {"pipeline": [blur, {"op": "downsample"}], "channels": 1},
         "HSV between tones, of some samples": {
             "pipeline": [
                 {"op": "color_shift"},
@@ -170,7 +170,7 @@ def _deep():
         "tilted": {"pipeline": [{"op": "perspective", "distortion": 0.6, "border": "reflect"}]},
         "in two passes": {"pipeline": [turn, {"op": "gaussian_blur"}, {"op": "gaussian_noise"}, turn]},
         "a dense filter": {"pipeline": [{"op": "motion_blur", "p": 0.6}, {"op": "gamma"}]},
-        "a float operation last": {"pipeline": [turn, {"op": "downsample"}]},
+        "an opaque operation last": {"pipeline": [turn, {"op": "downsample"}]},
         "warped": {"pipeline": [turn, {"op": "elastic", "spacing": 4}, {"op": "gaussian_blur"}]},
     }
     into_values = {f"16 bits, {name}": {"deep": True, "output": wide, **fields} for name, fields in cases.items()}

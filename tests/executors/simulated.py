@@ -24,7 +24,7 @@ from tests.executors.grid_cases import CASES, END_CASES, MASK_CASES, masks, rend
 from tests.executors.sound_cases import SOUND_CASES, SOUND_END_CASES, clips
 
 CHUNKED = ("in two passes, after statistics", "a dense filter among others")
-FLOAT_LAST = "a float operation last"  # its canvases are not copied to the host
+OPAQUE_LAST = "an opaque operation last"  # its canvases are not copied to the host
 
 
 def shared_array(self, shape, dtype):
@@ -281,7 +281,7 @@ def both_media() -> dict[str, np.ndarray]:
     executor = simulated(SimulatedDevice())
     found = {}
     for time in ("first", "again"):
-        found[f"images {time}"] = render_images(CASES[FLOAT_LAST], executor)
+        found[f"images {time}"] = render_images(CASES[OPAQUE_LAST], executor)
         found[f"sound {time}"] = clips(
             SOUND_CASES["several passes"], executor, count=1
         )  # in the canvas's buffer it has room

@@ -131,7 +131,7 @@ def test_a_chunk_that_does_not_fit_is_halved(simulated):
 @pytest.mark.parametrize("time", ["first", "again"])
 def test_images_sound_and_masks_share_a_lane(simulated, time):
     cpu = open_cpu("fused")
-    assert simulated[f"images {time}"].tobytes() == render_images(CASES["a float operation last"], cpu).tobytes()
+    assert simulated[f"images {time}"].tobytes() == render_images(CASES["an opaque operation last"], cpu).tobytes()
     assert simulated[f"sound {time}"].tobytes() == clips(SOUND_CASES["several passes"], cpu, count=1).tobytes()
     assert simulated[f"masks {time}"].tobytes() == masks(MASK_CASES["cover, masks"], cpu).tobytes()
 

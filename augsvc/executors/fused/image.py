@@ -235,7 +235,7 @@ class FusedExecutor:
             else:
                 opaque.apply_to_values(operation, pixels, rows, lowered)
 
-        # it may use matrices of a side squared: on a line of 4096 pixels `downsample` takes 40 ms a sample
+        # a private one may use matrices of a side squared: on a line of 4096 pixels some took 40 ms a sample
         self._split(apply, len(selected), max(plan.elements, max(plan.canvas.height, plan.canvas.width) ** 2))
 
     def _store_levels(self, levels: U8, out: U8, check: Callable[[], None]) -> None:

@@ -27,6 +27,7 @@
     sorting.py       … of vectors, sorted by a network
     tiles.py         histograms of tiles equalized, on the CPU
     bleach.py        what is dark made lighter, on the CPU
+    downsample.py    images shrunk by areas and enlarged again, on the CPU
     statistics.py    sums and histograms of images, on the CPU
     cuda.py          passes on a GPU: grids of threads; needs numba-cuda
     pixel.py         one pixel through a whole pass, for a grid
@@ -36,8 +37,8 @@
 
 Nothing here imports from outside this folder, so that a digest of these files covers all that compiled code depends on.
 Pixel values are uint16 with 8 fraction bits, 0 … 65280; all image kernels are integer arithmetic, but for quotients of
-tiles.py and bleach.py, which are exact. Coordinates, weights, samples and edges (camera.py, edges.py, sampling.py), masks,
-colours and curves, noise, random numbers, and a step of sound exist once, for the CPU's loops and for a GPU's grid. A pass is
-put together twice, by rows (gather.py, rows.py, row_filter.py) and by pixels (pixel.py, pixel_filter.py):
+tiles.py and bleach.py, which are exact. Coordinates, weights, samples and edges (camera.py, edges.py, sampling.py),
+masks, colours and curves, noise, random numbers, and a step of sound exist once, for the CPU's loops and for a GPU's grid. A
+pass is put together twice, by rows (gather.py, rows.py, row_filter.py) and by pixels (pixel.py, pixel_filter.py):
 tests/executors/test_grid.py compares the two bit by bit. levels.py gives the bits of rows.py: tests/executors/test_levels.py.
 """
