@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from augsvc.engine.work import Work
 
@@ -33,6 +34,19 @@ async def run_unless_disconnected(request: Request, work: Work[T]) -> T:
     finally:
         disconnect.cancel()
         result.cancel()
+
+
+async def unless_left(scope: Scope, wait: Callable[[], Awaitable[None]]) -> None:
+    """Waits no longer than the connection is open, without reading what the client sends; raises ClientDisconnect."""
+    left: asyncio.Future[None] | None = scope["state"].get("left")  # of our protocol; other servers have none
+    waiting = asyncio.ensure_future(wait())
+    try:
+        await asyncio.wait({waiting, *([left] if left else ())}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            raise ClientDisconnect
+        waiting.result()
+    finally:
+        waiting.cancel()
 
 
 async def wait_for_disconnect(receive: Callable[[], Awaitable[Any]]) -> None:

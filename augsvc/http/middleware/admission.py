@@ -7,10 +7,11 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from augsvc.errors import AugsvcError, DeadlineExceeded, HeadersTooLarge, HostNotAllowed, Unauthorized
+from augsvc.http.disconnect import unless_left
 from augsvc.http.lifecycle import Lifecycle
 from augsvc.http.metrics import Metrics
 from augsvc.http.middleware.hosts import HostFilter
@@ -54,7 +55,7 @@ class AdmissionMiddleware:
     ) -> None:
         self._app, self._hosts, self._tokens, self._lifecycle = app, hosts, tokens, lifecycle
         self._metrics, self._timeout_s = metrics, timeout_s
-        self._unknown = RateLimiter(_UNKNOWN_BYTES_PER_S)
+        self._unknown, self._turn = RateLimiter(_UNKNOWN_BYTES_PER_S), asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection event; other types than HTTP requests pass through."""
@@ -75,6 +76,8 @@ class AdmissionMiddleware:
             state["renew_timeout"] = admitted.renew_timeout
             await admitted.run(self._app, scope)
             return
+        except ClientDisconnect:
+            return
         except AugsvcError as err:
             error = err
         except asyncio.CancelledError:
@@ -90,21 +93,25 @@ class AdmissionMiddleware:
             await error_response(error, scope["path"])(scope, receive, send_counted)
 
     async def _admit_in_turn(self, scope: Scope) -> RateLimiter:
-        """As `_admit`; those who have shown no token wait for pages and refusals until all before them are paid for."""
+        """As `_admit`; those who have shown no token wait for pages and refusals until all before them are paid for.
+
+        Raises ClientDisconnect for those who have left meanwhile. They pay nothing: 2,000 connections that were closed at once
+        kept 22 MB, and the next page waited 8 s.
+        """
         try:
             quota = self._admit(scope)
         except _REFUSED:
-            await self._wait_for_turn()
+            await unless_left(scope, self._wait_for_turn)
             raise
         if quota is self._unknown:
-            await self._wait_for_turn()
+            await unless_left(scope, self._wait_for_turn)
         return quota
 
     async def _wait_for_turn(self) -> None:
-        owed_s = self._unknown.owed_s
-        self._unknown.spend(_UNKNOWN_BYTES)
-        if owed_s:
-            await asyncio.sleep(owed_s)
+        async with self._turn:  # the first who waits is the next
+            if owed_s := self._unknown.owed_s:
+                await asyncio.sleep(owed_s)
+            self._unknown.spend(_UNKNOWN_BYTES)
 
     def _admit(self, scope: Scope) -> RateLimiter:
         """The quota that a request counts against.

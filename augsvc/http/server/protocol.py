@@ -49,6 +49,7 @@ class Protocol(HttpToolsProtocol):
         self._wish_ends_at: int | None = None
         self._window: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
+        self._left: asyncio.Future[None] = self.loop.create_future()  # done when the connection is closed
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
         """A connection is open."""
@@ -61,6 +62,7 @@ class Protocol(HttpToolsProtocol):
         """A request begins."""
         self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
         super().on_message_begin()
+        self.scope["state"]["left"] = self._left
         self._in_request = True
 
     def on_url(self, url: bytes) -> None:
@@ -229,6 +231,7 @@ class Protocol(HttpToolsProtocol):
         """The connection is closed."""
         self._stop_watching()
         self._stop_expecting()
+        self._left.set_result(None)
         self._unread, self._parsed_bytes = b"", 0
         super().connection_lost(exc)
 
