@@ -71,8 +71,8 @@ class Sample:
     @property
     def factor(self) -> int:
         """Rows of the whole image for one of this: 1, 2, 4 or 8."""
-        height, width = required(self.image).shape[:2]
-        return round(max(self.size) / int(max(height, width)))
+        whole, side = max(self.size), max(required(self.image).shape[:2])
+        return next(factor for factor in (1, 2, 4, 8) if -(-whole // factor) == side)  # a side is rounded up
 
     @property
     def n_bytes(self) -> int:

@@ -9,12 +9,15 @@ import numpy as np
 
 from augsvc.arrays import F64, I64
 from augsvc.errors import SpecInvalid
+from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.image import Frame, Move, Sources
+from augsvc.ops.operation import Draw
 from augsvc.planning.image_plan import Plan
 
 _DRAWS = 1024  # that the deepest zoom is looked for in
 _SOURCE = 4  # canvases: the side of the source that a frame crops for it
+_LARGER = 16  # the same, of one that a frame must not show enlarged beside it
 _EIGHTHS = 8.0  # that a zoom is rounded up to, so that no last bit matters
 
 
@@ -23,7 +26,8 @@ def least_size(plan: Plan) -> tuple[int, int]:
     zoom of 1,024 draws, of every operation whether it is selected or not. Warps do not count.
 
     Raises:
-        SpecInvalid: a collage, whose tiles have sizes of their own, or a frame that looks at labels, and may zoom to any depth.
+        SpecInvalid: a collage, whose tiles have sizes of their own; a frame that looks at labels, and may zoom to any depth; one
+            that shows sources pixel for pixel, and so needs all of any.
     """
     if plan.compositions:
         raise SpecInvalid("decode: 'fit' does not apply to pipelines with collages", field="decode")
@@ -35,14 +39,25 @@ def least_size(plan: Plan) -> tuple[int, int]:
     zoom, canvas = 1.0, plan.canvas
     for operation, draw in zip(plan.operations, draws, strict=True):
         if isinstance(operation, Frame):
-            size = _SOURCE * canvas.height, _SOURCE * canvas.width
-            sources = Sources(np.tile(np.array(size, dtype=np.int64), (_DRAWS, 1)))
-            zoom *= max(1.0, _SOURCE * _stretch(operation.matrix(draw, sources, canvas), sources.sizes))
+            own, of_larger = (_frame_zoom(operation, draw, canvas, side) for side in (_SOURCE, _LARGER))
+            if of_larger > 2.0 * own:
+                raise SpecInvalid(
+                    f"decode: 'fit' does not apply to {operation.op}, which shows sources pixel for pixel",
+                    field="decode",
+                )
+            zoom *= max(1.0, own)
         elif isinstance(operation, Move):
             size = canvas.height, canvas.width
             zoom *= max(1.0, _stretch(operation.matrix(draw, canvas), np.array([size], dtype=np.int64)))
     zoom = ceil(zoom * _EIGHTHS - 1e-6) / _EIGHTHS
     return ceil(canvas.height * zoom), ceil(canvas.width * zoom)
+
+
+def _frame_zoom(frame: Frame, draw: Draw, canvas: Canvas, side: int) -> float:
+    """How many canvases wide a source of `side` canvases is where a frame shows it largest."""
+    size = np.array((side * canvas.height, side * canvas.width), dtype=np.int64)
+    sources = Sources(np.tile(size, (len(draw.selected), 1)))
+    return side * _stretch(frame.matrix(draw, sources, canvas), sources.sizes)
 
 
 def _stretch(matrix: F64, sizes: I64) -> float:

@@ -209,12 +209,43 @@ def test_a_zoom_needs_more():
 
 
 @pytest.mark.parametrize(
-    ("pipeline", "message"), [([{"op": "mosaic"}], "collages"), ([{"op": "mask_crop"}], "follows labels")]
+    ("pipeline", "message"),
+    [
+        ([{"op": "mosaic"}], "collages"),
+        ([{"op": "mask_crop"}], "follows labels"),
+        ([{"op": "random_crop"}], "random_crop, which shows sources pixel for pixel"),
+        ([{"op": "center_crop"}], "pixel for pixel"),
+        ([{"op": "five_crop"}], "pixel for pixel"),
+    ],
 )
 def test_depths_that_are_not_known_are_refused(pipeline, message):
     with pytest.raises(SpecInvalid, match=message) as refused:
         least(pipeline)
     assert refused.value.field == "decode"
+
+
+def test_frames_that_scale_their_sources_are_not():
+    """Those of absolute lengths either, which are the same of sources of any size."""
+    for pipeline, expected in (
+        ([{"op": "five_crop", "pixels": 250}], (250, 500)),
+        ([{"op": "resize", "pixels": 400}], (400, 800)),
+        ([{"op": "shortest_side", "pixels": [100], "longest": 16384}], (100, 200)),
+        ([{"op": "scale_jitter"}], (200, 400)),
+        ([{"op": "letterbox"}], (100, 200)),
+        ([{"op": "zoom_out"}], (100, 200)),
+        ([{"op": "crop_and_pad", "percent": [0.0, 0.1]}], (100, 200)),
+    ):
+        assert least(pipeline) == expected
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 5), (2, 3)])
+def test_the_factor_of_small_sources_is_exact(root, size):
+    """81 rows shown by 11, rounded up, are an eighth, not a seventh."""
+    fitted = stream(source_of(root), decode="fit", size=size, pipeline=[])
+    read = [fitted.source.read_reduced(index, fitted.least) for index in range(4)]
+    for sample in read:
+        assert sample.image.shape[:2] == tuple(-(-side // sample.factor) for side in sample.size)
+    assert {sample.factor for sample in read} >= {8}
 
 
 def test_sound_has_no_such_field():
