@@ -17,6 +17,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from numba.core import caching
 
 from augsvc.executors.fused import kernel_cache, kernels
 from augsvc.executors.fused.kernel_cache import code_digest, keep_compiled
@@ -56,8 +57,12 @@ def test_what_is_compiled_once_is_loaded_again(tmp_path):
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
 
 
-def test_the_same_code_at_another_path_is_loaded_too(tmp_path):
+@pytest.mark.parametrize("stamp", ["of this version of Numba", "of its 0.61: the time of the file"])
+def test_the_same_code_at_another_path_is_loaded_too(tmp_path, monkeypatch, stamp):
     """As of a second environment on the machine, which compiled for 63 CPU seconds. Other code of the same name is not."""
+    if "time" in stamp:
+        mixin = caching._SourceFileBackedLocatorMixin
+        monkeypatch.setattr(mixin, "get_source_stamp", lambda self: Path(self._py_file).stat().st_mtime_ns)
     code = inspect.getsource(doubled)
     for place, text, counts in (
         ("a", code, (0, 1)),

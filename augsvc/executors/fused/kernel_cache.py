@@ -9,6 +9,7 @@ Hence a digest in front of the code.
 """
 
 import hashlib
+import inspect
 import logging
 import os
 import pickle
@@ -119,9 +120,9 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
         super().__init__(function)
         # Beside Numba's folder, which is named by the path of the sources: the same code at another path is loaded, too.
         self._cache_path = str(Path(self.cache_path).parent)
-        self._cache_file = _CheckedFile(
-            self.cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
-        )
+        # As Numba 0.68 stamps an index; older versions by the file's time, so that installations would evict each other's code
+        stamp = hashlib.sha256(Path(inspect.getfile(function)).read_bytes()).digest()
+        self._cache_file = _CheckedFile(self.cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function; None if it has to be compiled."""
