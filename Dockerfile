@@ -16,7 +16,8 @@
 #           └─ torch ─┬─ trainer   packages, then our wheel
 #                     └─ server    packages, then our wheels: a code change rebuilds only this last, small layer
 
-ARG PYTHON=3.11-slim-bookworm
+# Python 3.11.16, for several architectures; `docker buildx imagetools inspect python:3.11-slim-bookworm` prints the newest digest
+ARG PYTHON=3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 FROM python:${PYTHON} AS base
 ENV PATH=/opt/venv/bin:${PATH} \

@@ -1,6 +1,6 @@
 """The images built and run without a container engine: debootstrap the base, buildah the build, runc the running.
 
-    Images.build   the real Dockerfile, unchanged, over a base image from the registry or else made by debootstrap
+    Images.build   the real Dockerfile, unchanged, over its base image from the registry or else one made by debootstrap
     Container      what the image and a service of compose.yaml say, as an OCI runtime reads it
 
 Containers have process, mount and network namespaces of their own: no port of this machine is used. What an engine would
@@ -71,6 +71,7 @@ class Images:
     folder: Path
     keep: bool = False
     environment: Mapping[str, str] = field(init=False)
+    python: str = field(init=False, default="")  # the build argument for a base image that was made here
 
     def __post_init__(self) -> None:
         temporary = self.folder / "tmp"
@@ -92,18 +93,21 @@ class Images:
 
     def base(self) -> str:
         """Brings the Dockerfile's base image; how, in words."""
-        tag = next(line.split("=", 1)[1].strip() for line in _lines("ARG PYTHON="))
-        name = f"docker.io/library/python:{tag}"
+        whole = next(line.split("=", 1)[1].strip() for line in _lines("ARG PYTHON="))
+        tag, _, digest = whole.partition("@")
+        pull = [*self._command(), "pull", f"docker.io/library/python@{digest}"]
+        if subprocess.run(pull, env=self.environment, capture_output=True).returncode == 0:
+            return "from the registry"
+        self.python, name = tag, f"docker.io/library/python:{tag}"
         if name in self.do("images", "--format", "{{.Name}}:{{.Tag}}").split():
             return "kept"
-        pulled = subprocess.run([*self._command(), "pull", name], env=self.environment, capture_output=True)
-        if pulled.returncode == 0:
-            return "from the registry"
         python, _, suite = re.fullmatch(r"(\d+\.\d+)-(slim)-(\w+)", tag).groups()
         root = self.folder / "base"
         run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, root, MIRROR)
         version = run("chroot", root, "python3", "--version")
         assert version.startswith(f"Python {python}."), version
+        for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
+            marker.unlink()  # Debian's, which the official image has not: pip installs into it there
         container = self.do("from", "scratch")
         self.do("add", "--quiet", container, root, "/")
         self.do("config", "--env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", container)
@@ -119,6 +123,7 @@ class Images:
         mounts = [word for file in files for word in ("--volume", f"{file}:{file}:ro")]
         options = ["--format", "docker", "--layers", "--pull-never", "--target", target, "--tag", f"augsvc-{target}"]
         options += ["--build-arg", f"TORCH_INDEX={os.environ.get('TORCH_INDEX', '')}"]
+        options += ["--build-arg", f"PYTHON={self.python}"] if self.python else []
         options += ["--secret", f"id=pip,src={self.folder / 'pip.conf'}"]
         return self.do("bud", *options, *mounts, ROOT)
 
