@@ -139,7 +139,8 @@ def check_dataset(engine: Engine, name: str, every: bool, strict: bool, console:
         print_notes(source, [], console)
         return False
     undecodable = f", {len(replaced)} undecodable and replaced" if replaced else ""
-    console.print(f"[green]ok[/green] {name}: {samples} of {stream.samples} samples checked{undecodable}")
+    rest = "" if samples == stream.samples else " (--all: every one)"
+    console.print(f"[green]ok[/green] {name}: {samples} of {stream.samples} samples checked{rest}{undecodable}")
     print_notes(source, replaced, console)
     return not (strict and replaced)
 

@@ -104,7 +104,7 @@ def recipes(name: str | None) -> None:
         for difference in recipe.differences:
             typer.echo(f"differs: {difference}", err=True)
     else:
-        fail(f"unknown recipe: {name}{nearest(name, RECIPES)}")
+        fail(f"unknown recipe: {name}{nearest(name, RECIPES) or '; `augsvc recipes` lists them'}")
 
 
 def preview(config: Path | None, shown: Shown, out: Path, address: tuple[int, int, int]) -> None:

@@ -215,7 +215,8 @@ class StreamSpec(BaseModel):
         seconds, rate = self.seconds or seconds, self.sample_rate or rate
         if seconds is None:
             reason = "the lengths of this dataset's clips are not read at start, and may differ"
-            raise SizeRequired(f"set `seconds`: {reason}", field="seconds")
+            both = "" if rate is not None else " and `sample_rate`"
+            raise SizeRequired(f"set `seconds`{both}: {reason}", field="seconds")
         if rate is None:
             reason = "the rates of this dataset's clips are not read at start, and may differ"
             raise SizeRequired(f"set `sample_rate`, in Hz: {reason}", field="sample_rate")

@@ -45,7 +45,11 @@ def _image(arrays: Arrays, has_window: bool) -> np.ndarray:
         )
     image = _need(arrays, "image", dtype if has_window and dtype in ("uint16", "float32") else "uint8", 4)
     if image.shape[3] not in (1, 3) or min(image.shape) < 1:
-        raise BodyMalformed(f"image must be {dtype} N,H,W,C with at least one sample and C of 1 or 3", field="image")
+        raise BodyMalformed(
+            f"image must be {dtype} N,H,W,C with at least one sample and C of 1 or 3, got the shape {image.shape}"
+            + ("; transpose N,C,H,W" if image.shape[1] in (1, 3) and image.shape[3] not in (1, 3) else ""),
+            field="image",
+        )
     if dtype == "float32" and not np.isfinite((image.min(), image.max())).all():  # the extremes of NaN are NaN
         raise BodyMalformed("image holds a value that is NaN or infinite", field="image")
     return image

@@ -70,7 +70,8 @@ class Reader:
         else:
             length = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
             other = f", or a tuple in the order of fields={self.fields}" if self.fields else " of fields by name"
-            raise ValueError(f"a batch is a dict{other}; got {type(batch).__name__}{length}")
+            cure = ": name its entries with fields=('image', …)" if length else ""
+            raise ValueError(f"a batch is a dict{other}; got {type(batch).__name__}{length}{cure}")
         names = ", ".join(map(str, named)) or "no fields"
         if len(named.keys() & set(CONTENT)) != 1:
             raise ValueError(f"the batch has {names}: it needs 'image' or 'audio', exactly one of them")
