@@ -39,6 +39,7 @@ class Cluster:
         environment["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = (
             "60"  # Ray's 5 s end a proxy that starts on a busy machine
         )
+        environment |= replica_ports()
         if proxy == "HAProxy":
             environment |= haproxy(folder)
         with self.errors.open("w") as errors:
@@ -96,6 +97,13 @@ def reach(cluster: Cluster, form: str, token: str | None = None) -> OnRay:
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as free:
         return free.getsockname()[1]
+
+
+def replica_ports():
+    """Ray's variables for the ports of the replicas: two clusters that choose the same get requests of each other."""
+    first = 30_000 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = {"MIN_HTTP_PORT": first, "MAX_HTTP_PORT": first + 99}
+    return {f"RAY_SERVE_DIRECT_INGRESS_{name}": str(value) for name, value in own.items()}
 
 
 def haproxy(folder):

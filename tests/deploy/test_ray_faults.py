@@ -28,9 +28,11 @@ def cluster():
             found.stop()
 
 
-def replicas(cluster, count):
+def replicas(cluster, count, known=()):
+    """The addresses, when `count` are listed and the known ones among them: one that reports late is left out for a moment."""
     with Client(cluster.url, token=TOKEN) as client:
-        return next(urls for _ in range(TRIES) if len(urls := client.replicas()) == count)
+        lists = (client.replicas() for _ in range(TRIES))
+        return next(urls for urls in lists if len(urls) == count and set(known) <= set(urls))
 
 
 def test_replicas_whose_data_differ_answer_409_and_clients_pass_them_over(cluster):
@@ -39,7 +41,7 @@ def test_replicas_whose_data_differ_answer_409_and_clients_pass_them_over(cluste
         cluster.folder / "daisy" / "000.png", cluster.folder / "daisy" / "more.png"
     )  # on the next replica's node
     cluster.tell("scale 2")
-    own = replicas(cluster, 2)
+    own = replicas(cluster, 2, [first])
     (second,) = set(own) - {first}
     with RemoteDataLoader(first, **SPEC, token=TOKEN, batch_size=3, scale=None, drop_last=False) as loader:
         whole = [batch["index"].tolist() for batch in loader]

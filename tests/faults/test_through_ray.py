@@ -22,7 +22,7 @@ from tests.http.serving import Serving
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster():
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:
         found = Cluster(Path(folder), 1, "HAProxy", tokens=None)
@@ -32,12 +32,12 @@ def cluster():
             found.stop()
 
 
-@pytest.fixture(scope="session", params=FORMS)
+@pytest.fixture(scope="module", params=FORMS)
 def calm(cluster, request):
     return reach(cluster, request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     """A server without Ray: what it delivers is right."""
     serving = Serving(tmp_path_factory.mktemp("plain"))
@@ -47,11 +47,11 @@ def plain(tmp_path_factory):
         serving.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def images(plain):
     return Undisturbed.from_server(plain, IMAGES)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sound(plain):
     return Undisturbed.from_server(plain, SOUND)
