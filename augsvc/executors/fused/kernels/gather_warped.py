@@ -99,7 +99,7 @@ def resample_warped_row(
     for j in range(samples.rows):
         for i in range(samples.columns):
             _locate_samples(camera, i, j, rows, points.places)
-            wide = end_inside(points.places[0], camera[WIDTH], camera[HEIGHT])
+            wide = end_inside(points.places[0, :width], camera[WIDTH], camera[HEIGHT])
             add_samples(source, camera, wide, i + j == 0, width, width, points)
     store_samples(source.channels, samples, 0, width, points, row)
     for k in range(outside):
@@ -140,7 +140,7 @@ def _locate_samples(camera: I64, i: Int, j: Int, rows: WarpRows, places: U32) ->
     across = offset(camera, X_U, i) + offset(camera, X_V, j) + TO_CORNER
     down = offset(camera, Y_U, i) + offset(camera, Y_V, j) + TO_CORNER
     xs, ys = rows.corners[0], rows.corners[1]
-    for k in range(numbers.size):
+    for k in range(xs.size):  # not numbers.size, which is 256 at least: beyond the corners no memory need be
         px, py = xs[k] + across, ys[k] + down
         numbers[k] = np.uint32(np.uint32(np.uint32(py >> 32) * width) + np.uint32(px >> 32))
         weights[k] = weight(px) | (weight(py) << np.uint32(12))
