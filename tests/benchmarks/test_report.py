@@ -55,7 +55,8 @@ def test_a_peer_with_a_row_is_not_left_out():
 def test_every_image_operation_has_a_benchmark_row():
     steps = recipes.operations()
     assert [step["op"] for step in steps] == [name for name, op in registry().items() if op.media == "image"]
-    assert all(step in steps for step in recipes.PINNED)
+    assert all(step | {"p": 1.0} in steps for step in recipes.PINNED)
+    assert {step["p"] for step in steps} == {1.0}, "peers take all images"
 
 
 def test_an_operation_is_compared_with_its_fastest_peer_and_the_least_gain_is_the_target():
