@@ -15,12 +15,13 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from augsvc.http.middleware.admission import MAX_QUERY_FIELDS
+
 logger = logging.getLogger("augsvc.requests")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STREAM = re.compile(r"[0-9a-f]{32}")
 _JOB = re.compile(r"[ -~]{1,64}")
 _INTEGER = re.compile(r"[0-9]{1,16}")
-_MAX_FIELDS = 32  # of a query
 _INTEGERS = ("epoch", "position", "start", "count", "view", "stride", "frames")
 
 
@@ -88,7 +89,7 @@ def request_fields(scope: Scope) -> dict[str, object]:
 
 def address_fields(path: Mapping[str, object], query: bytes) -> dict[str, object]:
     """The valid parts of a batch's address."""
-    parsed = parse_qsl(query.decode("latin-1")) if query.count(b"&") < _MAX_FIELDS else []  # else it is refused
+    parsed = parse_qsl(query.decode("latin-1")) if query.count(b"&") < MAX_QUERY_FIELDS else []  # else it is refused
     sent = {**dict(parsed), **{name: str(value) for name, value in path.items()}}
     fields: dict[str, object] = {key: int(sent[key]) for key in _INTEGERS if _INTEGER.fullmatch(sent.get(key, ""))}
     stream = sent.get("stream_id", "")
