@@ -20,13 +20,10 @@ from augsvc.errors import AugsvcError, NotAvailable
 from augsvc.http.app import open_engine
 from augsvc.planning.spec import validate_spec
 from augsvc.settings import Settings
+from augsvc.streams.media import MEDIA
 from augsvc.streams.stream import Range
 
 MOST_CLASSES = 12  # named with their counts
-_CHECK_SPECS: dict[str, dict[str, object]] = {
-    "image": {"pipeline": "strong", "size": [64, 64]},
-    "audio": {"pipeline": "sound", "seconds": 1.0, "sample_rate": 16000},
-}
 
 
 def fit(dataset: str, out: Path | None, config: Path | None) -> None:
@@ -126,7 +123,7 @@ def run_selftest(engine: Engine) -> str | None:
 def check_dataset(engine: Engine, name: str, every: bool, strict: bool, console: Console) -> bool:
     """Whether a dataset can be served; undecodable samples are listed, and are a failure if `strict`."""
     source = engine.catalog.get(name)
-    spec = validate_spec({"dataset": name, "shuffle": False, **_CHECK_SPECS[source.info.media]})
+    spec = validate_spec({"dataset": name, "shuffle": False, **MEDIA[source.info.media].check_fields})
     try:
         stream = engine.open(spec)
         samples = stream.samples if every else min(CHECK_SAMPLES, stream.samples)

@@ -33,13 +33,12 @@ from augsvc.ops.recipes import IMAGE_RECIPES, RECIPES
 from augsvc.ops.registry import containers, registry
 from augsvc.planning.spec import StreamSpec, validate_spec
 from augsvc.settings import Settings
+from augsvc.streams.media import MEDIA
 from augsvc.streams.receipts import described_operations
 from augsvc.streams.stream import Range, Stream
 from augsvc.validation import nearest, parse_json
 from augsvc_client.specification import read_size
 from augsvc_client.strict_yaml import load_yaml
-
-DEFAULT_PRESETS = {"image": "standard", "audio": "sound"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +149,12 @@ def build_spec(
     with report_errors():
         catalog = open_catalog(settings.datasets, settings.cache_bytes)
         info = find_source(catalog, dataset).info
-        pipeline = pipeline or DEFAULT_PRESETS[info.media]
-        given = read_pipeline(pipeline)
+        medium = MEDIA[info.media]
+        given = read_pipeline(pipeline or medium.preset)
         spec = {**given, "dataset": dataset, **{name: value for name, value in fields.items() if value is not None}}
         valid = validate_spec(spec, registry(settings.operations), catalog.media_of)
         try:
-            if info.media == "audio":
-                return valid.for_audio(info.seconds, info.sample_rate, info.channels), catalog
-            return valid.for_images(info.size, info.channels), catalog
+            return medium.fill(valid, info), catalog
         except SizeRequired as err:
             option = str(err.field).replace("_", "-")
             fail(f"{dataset} needs --{option}: {err.message}")

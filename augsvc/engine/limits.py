@@ -67,10 +67,11 @@ class Limits:
         """
         seconds = self.sample_seconds(pushed.renderer.plan, executor, pushed.labels)
         self.require_sample_bytes(pushed.renderer.working_bytes(1))
-        self.require_seconds(pushed.samples, seconds, executor, field="image")
+        self.require_seconds(pushed.samples, seconds, executor, field=pushed.medium.name)
         if pushed.size > self.max_batch_bytes:
             raise BatchTooLarge(
-                f"the response would be over {self.max_batch_bytes} bytes; reduce the batch size", field="image"
+                f"the response would be over {self.max_batch_bytes} bytes; reduce the batch size",
+                field=pushed.medium.name,
             )
 
     def require_batch(self, stream: Stream, batch: Range, executor: Executor) -> None:

@@ -30,7 +30,7 @@ def require_runnable(operations: Registry, executor: Executor) -> None:
 
 
 def _obstacle(operation: type[Operation], executor: Executor) -> str | None:
-    runnable = executor.sound.kinds if operation.media == "audio" else executor.kinds | _AROUND
+    runnable = [kind for kind in executor.kinds | executor.sound.kinds | _AROUND if kind.media == operation.media]
     kinds = [kind for kind in runnable if issubclass(operation, kind)]
     if len(kinds) != 1 or (kinds[0].kind, kinds[0].media) != (operation.kind, operation.media):
         return (

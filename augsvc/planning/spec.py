@@ -31,14 +31,13 @@ from augsvc.ops.operation import Step
 from augsvc.ops.pipeline import parse_pipeline, walk
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, containers, registry
+from augsvc.planning.media_fields import find_foreign, foreign_fields
 from augsvc.validation import explain, parse_json
 from augsvc_client.decoding.limits import MAX_CLIP_CHANNELS
 
 MAX_SPEC_BYTES = 65536
 MAX_SIDE = 4096  # of the canvas, in pixels
 MAX_CLIP = 1 << 24  # samples of one clip
-_IMAGE_FIELDS = ("size", "fit", "output", "decode")
-_AUDIO_FIELDS = ("seconds", "sample_rate")
 DatasetName = Annotated[str, Field(min_length=1, max_length=128, strict=True)]
 Weight = Annotated[float, Field(ge=1e-9, le=1e9, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=MAX_SEED, strict=True)]
@@ -189,7 +188,7 @@ class StreamSpec(BaseModel):
             SpecInvalid: a field or an operation is for audio.
             SizeRequired: the dataset's images have no common size that is known.
         """
-        self._refuse(_AUDIO_FIELDS, "this is an image dataset: set `size`")
+        self._refuse_foreign("image", "this is an image dataset: set `size`")
         require_media(self.pipeline, "image")
         size = self.size or size
         if size is None:
@@ -210,7 +209,7 @@ class StreamSpec(BaseModel):
             SpecInvalid: a field or an operation is for images, clips would be empty or too long, or cannot have the channels.
             SizeRequired: the dataset's clips have no common length or rate that is known.
         """
-        self._refuse(_IMAGE_FIELDS, "this is an audio dataset: set `seconds` and `sample_rate`")
+        self._refuse_foreign("audio", "this is an audio dataset: set `seconds` and `sample_rate`")
         require_media(self.pipeline, "audio")
         seconds, rate = self.seconds or seconds, self.sample_rate or rate
         if seconds is None:
@@ -243,8 +242,8 @@ class StreamSpec(BaseModel):
 
     def fields(self) -> dict[str, Any]:
         """The fields of a filled-in specification in JSON's types, without those of the other medium."""
-        other = _AUDIO_FIELDS if self.seconds is None else _IMAGE_FIELDS
-        excluded: dict[str, Any] = dict.fromkeys(other, True)
+        media = "image" if self.seconds is None else "audio"
+        excluded: dict[str, Any] = dict.fromkeys(foreign_fields(media), True)
         for name in (
             "views",
             "view_from",
@@ -268,10 +267,9 @@ class StreamSpec(BaseModel):
         """The canonical form (RFC 8785): defaults and ids filled in, presets expanded, fixed numbers as [x, x]."""
         return rfc8785.dumps(self.fields())
 
-    def _refuse(self, names: Sequence[str], reason: str) -> None:
-        for name in names:
-            if getattr(self, name) != StreamSpec.model_fields[name].default:
-                raise SpecInvalid(f"{name} does not apply to this dataset: {reason}", field=name)
+    def _refuse_foreign(self, media: str, reason: str) -> None:
+        if (name := find_foreign(self, media)) is not None:
+            raise SpecInvalid(f"{name} does not apply to this dataset: {reason}", field=name)
 
 
 _SAMPLES = {"image": "images", "audio": "sound"}  # by medium
@@ -320,5 +318,4 @@ def validate_spec(
     try:
         return StreamSpec.model_validate(fields, context=Context(known, media))
     except ValidationError as err:
-        hidden = {"audio": _IMAGE_FIELDS, "image": _AUDIO_FIELDS}.get(media or "", ())
-        raise explain(err, model=StreamSpec, hidden=hidden) from err
+        raise explain(err, model=StreamSpec, hidden=foreign_fields(media)) from err

@@ -51,12 +51,20 @@ def require_mixable(steps: Sequence[Step], info: SourceInfo, views: int) -> None
             )
 
 
+class Taker(NamedTuple):
+    """What takes a partner."""
+
+    operation: str = ""  # the id of an operation; "": the mix or the collage, of which a sample has one
+    dataset: str | None = None  # that it takes partners from; None: the stream's own samples
+
+
 class DrawnPartners(NamedTuple):
     """The partners that samples draw, those of each sample together, in ascending order."""
 
     rows: I64  # of the samples
     slots: I64  # 1, 2, … for the other tiles of a collage, the last one for the partner of a mix
-    fractions: F64  # their positions in the stream, in [0, 1)
+    fractions: F64  # their positions in the stream, or in another dataset, in [0, 1)
+    takers: Sequence[Taker]
 
     @staticmethod
     def of(plan: Plan, seed: int, address: Address) -> "DrawnPartners":
@@ -70,7 +78,7 @@ class DrawnPartners(NamedTuple):
             columns = slice(first, first + operation.partners)
             fractions[:, columns] = np.where(draw.selected[:, None], drawn, fractions[:, columns])
         rows, slots = np.nonzero(fractions >= 0.0)
-        return DrawnPartners(rows, slots, fractions[rows, slots])
+        return DrawnPartners(rows, slots, fractions[rows, slots], [Taker()] * len(rows))
 
     def attach(
         self, read: list[tuple[Sample, int]], partners: Sequence[Sample], tiles: int

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from augsvc.arrays import F32, I64, Sample, required
+from augsvc.arrays import F32, Sample, required
 from augsvc.data.source import Source
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.rng import Address
@@ -13,10 +13,8 @@ from augsvc.ops.kinds.sound_partners import SoundMix, SoundPartner
 from augsvc.ops.operation import Draw, Step
 from augsvc.ops.pipeline import walk
 from augsvc.planning.audio_plan import SoundPlan
-from augsvc.streams.mixing import DrawnPartners
+from augsvc.streams.mixing import DrawnPartners, Taker
 from augsvc_client.decoding.resampling import fit_clip, resampled_length
-
-MIX_SLOT = 1  # of the partner of a mix; other partners come before it
 
 
 def partner_datasets(steps: Sequence[Step]) -> dict[str, str]:
@@ -43,17 +41,21 @@ def require_partners(steps: Sequence[Step], others: Mapping[str, Source], channe
             )
 
 
-def draw_partners(plan: SoundPlan, seed: int, address: Address) -> tuple[DrawnPartners, I64]:
-    """The partners that samples take, and the column of each one's operation among those of the plan that take any."""
+def draw_partners(plan: SoundPlan, seed: int, address: Address) -> DrawnPartners:
+    """The partners that samples take."""
     draws, n = plan.draw(seed, address), len(address.indices)
     chosen = [draws[index] for index, _ in plan.partner_operations]
     if not chosen:
         none = np.zeros(0, np.int64)
-        return DrawnPartners(none, none, np.zeros(0)), none
+        return DrawnPartners(none, none, np.zeros(0), ())
     rows, columns = np.nonzero(np.column_stack([draw.selected for draw in chosen]))
     fractions = np.column_stack([np.broadcast_to(draw.value("partner"), n) for draw in chosen])
     mixes = np.array([isinstance(operation, SoundMix) for _, operation in plan.partner_operations])
-    return DrawnPartners(rows, np.where(mixes[columns], MIX_SLOT, 0), fractions[rows, columns]), columns
+    takers = [
+        Taker(plan.tree.leaves[index].id, operation.partner_dataset) for index, operation in plan.partner_operations
+    ]
+    slots = np.where(mixes[columns], plan.tiles, 0)  # other partners come before that of a mix
+    return DrawnPartners(rows, slots, fractions[rows, columns], [takers[column] for column in columns.tolist()])
 
 
 def partner_tracks(plan: SoundPlan, samples: Sequence[Sample], draws: Sequence[Draw]) -> F32:

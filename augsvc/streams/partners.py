@@ -13,13 +13,10 @@ from augsvc.arrays import F64, I64, Sample
 from augsvc.data.source import Source
 from augsvc.data.subset import Members, Subsets
 from augsvc.numerics.rng import Address
-from augsvc.planning.audio_plan import SoundPlan
-from augsvc.planning.image_plan import Plan
-from augsvc.planning.passes import Passes
-from augsvc.streams import partner_clips
 from augsvc.streams.mixing import DrawnPartners
 from augsvc.streams.order import Order
 from augsvc.streams.reading import SOURCE_BYTES, Reader, read_each
+from augsvc.streams.renderer import Renderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ class Partner:
 class PartnerReader:
     """Draws and reads partners. `others` are the datasets that operations name."""
 
-    plan: Passes
+    renderer: Renderer
     seed: int
     order: Order
     others: Mapping[str, Source]
@@ -45,7 +42,7 @@ class PartnerReader:
     @property
     def most(self) -> int:
         """The partners of a sample, at most."""
-        return len(self.plan.partner_operations) if isinstance(self.plan, SoundPlan) else self.plan.images - 1
+        return self.renderer.most_partners
 
     def attach(
         self, read: list[tuple[Sample, int]], address: Address, helpers: Workers, check: Callable[[], None]
@@ -60,7 +57,7 @@ class PartnerReader:
             n_bytes = SOURCE_BYTES - SOURCE_BYTES // (self.most + 1)
             more = read_each(partial(self._read_one_of, rest, check), len(rest), helpers, n_bytes)
             samples += [sample for sample, _ in more]
-        return drawn.attach(read, samples, self.plan.tiles if isinstance(self.plan, Plan) else partner_clips.MIX_SLOT)
+        return drawn.attach(read, samples, self.renderer.plan.tiles)
 
     def describe(self, address: Address, check: Callable[[], None]) -> tuple[DrawnPartners, list[dict[str, object]]]:
         """The partners of one sample, each with the drawn one that it replaces if that cannot be decoded."""
@@ -74,27 +71,13 @@ class PartnerReader:
 
     def _draw(self, address: Address) -> tuple[DrawnPartners, list[Partner]]:
         """The partners of samples, those of each one in the order of its operations."""
-        if isinstance(self.plan, SoundPlan):
-            return self._draw_clips(self.plan, address)
-        none = np.zeros(0, np.int64)
-        drawn = DrawnPartners(none, none, np.zeros(0))
-        if isinstance(self.plan, Plan):
-            drawn = DrawnPartners.of(self.plan, self.seed, address)
-        pairs = zip(drawn.rows.tolist(), self._own_indices(drawn.fractions, address.epoch).tolist(), strict=True)
-        return drawn, [Partner(row, "", None, index) for row, index in pairs]
-
-    def _draw_clips(self, plan: SoundPlan, address: Address) -> tuple[DrawnPartners, list[Partner]]:
-        drawn, columns = partner_clips.draw_partners(plan, self.seed, address)
-        partners = []
-        for row, column, fraction in zip(drawn.rows.tolist(), columns.tolist(), drawn.fractions, strict=True):
-            index, operation = plan.partner_operations[column]
-            dataset, position = operation.partner_dataset, np.array([fraction])
-            if dataset is None:
-                indices = self._own_indices(position, address.epoch)
-            else:
-                indices = _slots(position, len(self.others[dataset]))
-            partners.append(Partner(row, plan.tree.leaves[index].id, dataset, int(indices[0])))
-        return drawn, partners
+        drawn = self.renderer.draw_partners(self.seed, address)
+        indices = self._own_indices(drawn.fractions, address.epoch)
+        for k, (_, dataset) in enumerate(drawn.takers):
+            if dataset is not None:
+                indices[k] = _slots(drawn.fractions[k], len(self.others[dataset]))
+        each = zip(drawn.rows.tolist(), drawn.takers, indices.tolist(), strict=True)
+        return drawn, [Partner(row, *taker, index) for row, taker, index in each]
 
     def _own_indices(self, fractions: F64, epoch: int) -> I64:
         return self.order.in_slots(_slots(fractions, self.order.samples), epoch)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augsvc.arrays import U8, required
+from augsvc.arrays import U8
 from augsvc.errors import BatchTooLarge
-from augsvc.streams.clip_plot import SPECTRUM_HEIGHT, WAVE_HEIGHT, WIDTH, draw_clips
+from augsvc.streams.media import MEDIA, medium_of
 from augsvc.streams.stream import Body, Phases, Range, Stream, finish
 from augsvc.timing import Stages
 from augsvc_client.wire import digest, parse
@@ -20,7 +20,6 @@ MAX_PREVIEW_SAMPLES = 64
 MAX_PIXELS = 1 << 25  # of all images of a preview: one pair on the largest canvas, eight of 1448 × 1448
 _GAP = 2
 _PAIR_GAP = 10
-_MIN_SIDE = 64  # smaller images are enlarged by an integer factor
 _PNG_OVERHEAD = 1 << 17  # bytes of blocks, and of the last one, which is written twice
 
 
@@ -39,12 +38,9 @@ def sheet_bytes(stream: Stream, count: int) -> int:
     Raises:
         BatchTooLarge: the images have more than MAX_PIXELS.
     """
-    if stream.source.info.media == "audio":
-        size, channels = (WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH), 3
-    else:
-        canvas = stream.spec.canvas_size
-        scale = _enlargement(canvas)
-        size, channels = (canvas[0] * scale, canvas[1] * scale), required(stream.spec.channels)
+    name, (_, augmented) = stream.source.info.media, stream.for_display()
+    figure = MEDIA[name].figure(augmented.layout.tensors[name].row)
+    size, channels = figure.size, figure.channels
     most = MAX_PIXELS // (2 * size[0] * size[1])
     if count > most:
         raise BatchTooLarge(f"a preview of this stream has at most {most} samples", field="count")
@@ -67,19 +63,22 @@ def draw(rendered: tuple[U8, U8], check: Callable[[], None]) -> Body:
 
     MAX_PIXELS of noise take 3.6 s.
     """
-    originals, augmented = (_Images(body) for body in rendered)
-    sheet = np.full((*_sheet_size(len(originals), originals.size), originals.channels), 255, dtype=np.uint8)
-    height, width = originals.size
-    for index in range(len(originals)):
+    originals, augmented = (parse(body)[0] for body in rendered)
+    medium = medium_of(originals)
+    figure, n = medium.figure(originals[medium.name].shape[1:]), len(originals["index"])
+    sheet = np.full((*_sheet_size(n, figure.size), figure.channels), 255, dtype=np.uint8)
+    height, width = figure.size
+    for index in range(n):
         line, column = divmod(index, COLUMNS)
         left, top = column * (width + _GAP), line * (2 * height + _GAP + _PAIR_GAP)
-        for images, y in ((originals, top), (augmented, top + height + _GAP)):
+        for arrays, y in ((originals, top), (augmented, top + height + _GAP)):
             check()
-            sheet[y : y + height, left : left + width] = images.draw(index)
+            # one at a time: enlarged copies of all would not be counted
+            sheet[y : y + height, left : left + width] = figure.draw(arrays[medium.name][index])
     out = _CheckedFile(check)
     Image.fromarray(sheet[..., 0] if sheet.shape[2] == 1 else sheet).save(out, "PNG", compress_level=1)
     content = np.frombuffer(out.getbuffer(), dtype=np.uint8)
-    return Body(content, digest(content), len(originals), ())
+    return Body(content, digest(content), n, ())
 
 
 class _CheckedFile(BytesIO):
@@ -93,36 +92,6 @@ class _CheckedFile(BytesIO):
         """Writes a block after a check."""
         self._check()
         return super().write(block)
-
-
-class _Images:
-    """The samples of a batch, drawn one at a time: an enlarged copy of all would not be counted."""
-
-    def __init__(self, body: U8) -> None:
-        arrays = parse(body)[0]
-        self._clips, self._images = arrays.get("audio"), arrays.get("image")
-        if self._images is None:
-            self.size, self.channels, self._scale = (WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH), 3, 1
-        else:
-            height, width, self.channels = self._images.shape[1:]
-            self._scale = _enlargement((height, width))
-            self.size = (height * self._scale, width * self._scale)
-
-    def __len__(self) -> int:
-        return len(required(self._clips if self._images is None else self._images))
-
-    def draw(self, index: int) -> U8:
-        """Pixels (H, W, C) of one."""
-        if self._images is None:
-            plot: U8 = draw_clips(required(self._clips)[index : index + 1])[0]
-            return plot
-        image: U8 = self._images[index]
-        enlarged: U8 = image.repeat(self._scale, axis=0).repeat(self._scale, axis=1)
-        return enlarged
-
-
-def _enlargement(size: tuple[int, int]) -> int:
-    return max(1, _MIN_SIDE // min(size))
 
 
 def _sheet_size(count: int, size: tuple[int, int]) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 clips → centre crop or padding at the stream's rate, lengths → draws → executor.run
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass
 
@@ -15,7 +15,8 @@ from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.sound_opaque import SoundOpaque
 from augsvc.ops.operation import Draw
 from augsvc.planning.audio_plan import SoundPlan
-from augsvc.streams.partner_clips import label_weights, partner_tracks
+from augsvc.streams.mixing import DrawnPartners
+from augsvc.streams.partner_clips import describe_partners, draw_partners, label_weights, partner_tracks
 from augsvc.timing import Stages
 from augsvc_client.decoding.resampling import fit_clip, resampled_length
 from augsvc_client.wire import TensorSpec
@@ -48,6 +49,21 @@ class SoundRenderer:
     def for_display(self) -> "SoundRenderer":
         """The same renderer: audio has one output form."""
         return self
+
+    @property
+    def most_partners(self) -> int:
+        """The partners of a clip, at most."""
+        return len(self.plan.partner_operations)
+
+    def draw_partners(self, seed: int, address: Address) -> DrawnPartners:
+        """The partners that clips take."""
+        return draw_partners(self.plan, seed, address)
+
+    def describe_partners(
+        self, draws: Sequence[Draw], _: DrawnPartners, partners: Sequence[Mapping[str, object]]
+    ) -> dict[str, object]:
+        """What a receipt has of one clip's partners, if it has any."""
+        return describe_partners(self.plan, draws, partners)
 
     @property
     def rows(self) -> int:

@@ -4,7 +4,7 @@ samples → draws → cameras → executor.render, executor.move_masks → mixes
                      └────→ boxes, keypoints
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,13 +15,14 @@ import numpy.typing as npt
 from augsvc.arrays import I64, Arrays, Pixels, Sample, ranges
 from augsvc.executors.protocol import Executor, run_ranges
 from augsvc.numerics.rng import Address
+from augsvc.ops.operation import Draw
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.memory import composition_bytes, pass_bytes, table_bytes
 from augsvc.planning.spec import Output
 from augsvc.streams.compositions import Composer
 from augsvc.streams.drawn_images import DrawnImages
 from augsvc.streams.instance_masks import move_mask_bits
-from augsvc.streams.mixing import Partners, tile_weights
+from augsvc.streams.mixing import DrawnPartners, Partners, describe_mix, tile_weights
 from augsvc.streams.moved_labels import fill_labels
 from augsvc.streams.output import BYTES, apply_tables, output_tables
 from augsvc.timing import Stages
@@ -67,6 +68,21 @@ class ImageRenderer:
     def for_display(self) -> "ImageRenderer":
         """The same renderer with uint8 N,H,W,C output."""
         return replace(self, output=Output(layout="NHWC"))
+
+    @property
+    def most_partners(self) -> int:
+        """The partners of a sample, at most."""
+        return self.plan.images - 1
+
+    def draw_partners(self, seed: int, address: Address) -> DrawnPartners:
+        """The partners that samples take."""
+        return DrawnPartners.of(self.plan, seed, address)
+
+    def describe_partners(
+        self, draws: Sequence[Draw], drawn: DrawnPartners, partners: Sequence[Mapping[str, object]]
+    ) -> dict[str, object]:
+        """What a receipt has of one sample's partners, if it has any."""
+        return describe_mix(self.plan, draws, drawn, partners)
 
     @property
     def rows(self) -> int:

@@ -20,28 +20,22 @@ import numpy as np
 
 from augsvc.data.decoders.registry import DECODERS, probe_digest
 from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Pending
-from augsvc.executors.opaque_clips import host_traits
 from augsvc.executors.protocol import Executor
 from augsvc.executors.runnable import require_runnable
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.border import Bordered
-from augsvc.ops.kinds.image import PaddedFrame
 from augsvc.ops.operation import Kind, Operation, Step
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, containers, registry
 from augsvc.ops.tree import Tree
-from augsvc.streams.probes import PROBES, probe_spec, sound_probe_spec
+from augsvc.streams.media import MEDIA
+from augsvc.streams.medium import Medium
+from augsvc.streams.probes import PROBES
+from augsvc.streams.selftest_specs import BORDERS, border_specs, deep_specs, shows_a_border
 from augsvc.streams.stream import Stream
 
 logger = logging.getLogger("augsvc")
 Section = Literal["grounds", "operations", "decoders"]
-_BORDERS: tuple[Mapping[str, object], ...] = (
-    {"border": "constant", "fill": (0.2, 0.4, 0.6)},
-    {"border": "constant", "fill": "mean"},
-    {"border": "reflect101"},
-)
-_OPAQUE_GROUNDS = {"image": "opaque", "audio": "opaque_audio"}
 _CHOICES = 64  # samples that a container chooses for
 Digests = Mapping[str, Mapping[str, str | tuple[str, ...]]]  # section, and traits → name → digest, or versions
 
@@ -66,13 +60,12 @@ class SelfTest:
         self._steps: Mapping[str, type[Step]] = {**self._operations, **containers()}
         require_runnable(self._operations, executor)
         self._executor, self._check = executor, check
-        self._opaque = {op: cls.media for op, cls in self._operations.items() if cls.kind is Kind.OPAQUE}
+        opaque = {name: cls.media for name, cls in self._operations.items() if cls.kind is Kind.OPAQUE}
+        self._opaque_grounds = {name: MEDIA[medium].opaque_ground for name, medium in opaque.items()}
         self._grounds = _grounds()
         self.traits = {
-            "image": executor.traits,
-            "audio": executor.sound.traits,
-            "opaque": executor.opaque_traits,
-            "opaque_audio": host_traits(),
+            **{medium.name: medium.traits(executor) for medium in MEDIA.values()},
+            **{medium.opaque_ground: medium.opaque_traits(executor) for medium in MEDIA.values()},
             "deep": executor.traits,
             "border": executor.traits,
         }
@@ -112,9 +105,8 @@ class SelfTest:
     def _digests_used_by(self, tree: Tree, ground: str, decoders: Collection[str], wait: bool) -> Digests:
         names = tree.names
         grounds = {"image", "deep"} if ground == "deep" else {ground}
-        media = {self._opaque.get(name) for name in names}
-        grounds |= {ground for medium, ground in _OPAQUE_GROUNDS.items() if medium in media}
-        if any(_shows_a_border(operation) for operation in tree.operations):
+        grounds |= {self._opaque_grounds[name] for name in names if name in self._opaque_grounds}
+        if any(shows_a_border(operation) for operation in tree.operations):
             grounds.add("border")
         return self._measure({"grounds": grounds, "operations": names, "decoders": decoders}, wait)
 
@@ -160,23 +152,23 @@ class SelfTest:
                 self._check()
                 return probe_digest(name)
             if section == "grounds":
-                return self._render(name, self._grounds[name])
+                return self._render(_medium_of(name), self._grounds[name])
             if name not in self._operations:
                 return _digest_choices(name, self._steps[name])
             operation = self._operations[name]
-            return self._render(operation.media, _corners(name, operation))
+            return self._render(MEDIA[operation.media], _corners(name, operation))
         except Exception as err:
             if isinstance(err, Cancelled) or (isinstance(err, AugsvcError) and err.status == 503):
                 raise  # it may work later
             logger.exception("the self-test fails for %s of %s: streams that use it are refused", name, section)
             return None
 
-    def _render(self, medium: str, specs: list[dict[str, object]]) -> str:
+    def _render(self, medium: Medium, specs: list[dict[str, object]]) -> str:
         """SHA-256 of the batches' tensors, without their headers."""
         digest = hashlib.sha256()
         with ThreadPoolExecutor(1) as reader:
             for fields in specs:
-                spec = (sound_probe_spec if medium == "audio" else probe_spec)(fields, self._operations)
+                spec = medium.probe_spec(fields, self._operations)
                 stream = Stream.open(spec, PROBES[spec.dataset], self._executor)
                 body = stream.produce(0, 0, stream.samples, 0, reader, self._check)
                 digest.update(body.buffer[8 + stream.layout.header_bytes :].tobytes())
@@ -185,6 +177,11 @@ class SelfTest:
 
 def _id(digests: Digests) -> str:
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _medium_of(ground: str) -> Medium:
+    """The medium whose streams rest on a ground: images on those that are no medium's own."""
+    return next((medium for medium in MEDIA.values() if ground in (medium.name, medium.opaque_ground)), MEDIA["image"])
 
 
 def _digest_choices(name: str, container: type[Step]) -> str:
@@ -200,96 +197,26 @@ def _digest_choices(name: str, container: type[Step]) -> str:
 
 def _grounds() -> dict[str, list[dict[str, object]]]:
     """The specification fields to digest, by group: the presets, and the settings that every stream of a medium uses."""
-    chain = [{"op": op, **more} for op, more in (("time_shift", {"shift": [-1, 1]}), ("gain", {})) for _ in range(2)]
-    sound: list[dict[str, object]] = [{"pipeline": [*chain, {"op": "white_noise"}, {"op": "white_noise"}, *chain]}]
     grounds: dict[str, list[dict[str, object]]] = {
-        "image": _image_specs(),
-        "audio": sound,
-        "opaque": [],
-        "opaque_audio": [],
-        "deep": _deep_specs(),
-        "border": [spec for border in _BORDERS for spec in _border_specs(border)],
+        **{medium.name: medium.ground_specs() for medium in MEDIA.values()},
+        **{medium.opaque_ground: [] for medium in MEDIA.values()},
+        "deep": deep_specs(),
+        "border": [spec for border in BORDERS for spec in border_specs(border)],
     }
     for name in PRESETS:
         steps = parse_pipeline(name)
         operations = Tree.of(steps).operations
-        opaque = {_OPAQUE_GROUNDS[operation.media] for operation in operations if operation.kind is Kind.OPAQUE}
-        for ground in opaque or {operation.media for operation in operations} or ("image", "audio"):
+        opaque = {MEDIA[operation.media].opaque_ground for operation in operations if operation.kind is Kind.OPAQUE}
+        for ground in opaque or {operation.media for operation in operations} or MEDIA:
             grounds[ground].append({"pipeline": name})
     return grounds
 
 
-def _image_specs() -> list[dict[str, object]]:
-    """Fits, beside frames too, channels, layouts and floats; borders under a composed camera; several passes."""
-    specs: list[dict[str, object]] = [
-        {"fit": fit, "channels": channels, "output": {"layout": layout}}
-        for fit in ("cover", "contain", "stretch")
-        for channels in (1, 3)
-        for layout in ("NCHW", "NHWC")
-    ]
-    specs += [{"output": {"dtype": dtype}} for dtype in ("float16", "bfloat16", "float32")]
-    specs.append({"output": {"dtype": "float32", "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3]}})
-    for fit in ("cover", "contain", "stretch"):  # around and beside a frame that selects half of the samples
-        for op in ("random_resized_crop", "random_crop"):
-            specs.append({"fit": fit, "pipeline": [{"op": op, "p": 0.5}, {"op": "rotation", "degrees": 20}]})
-    specs.append({"pipeline": [{"op": "letterbox", "p": 0.5}]})
-    return specs + [spec for border in ("zeros", "reflect", "edge") for spec in _border_specs({"border": border})]
-
-
-def _border_specs(border: Mapping[str, object]) -> list[dict[str, object]]:
-    """A border beyond one pass and two, under perspective too."""
-    turn = {"op": "rotation", "degrees": [-180, 180], **border}
-    zoom = {"op": "affine", "scale": [0.4, 2.5], "shear_x": [-20, 20], **border}
-    tilt = {"op": "perspective", "distortion": [0.3, 0.6], **border}
-    passes = [zoom, {"op": "color_jitter"}, turn, {"op": "gamma"}, {"op": "color_shift"}]
-    return [{"pipeline": [turn, zoom]}, {"pipeline": [tilt, zoom]}, {"pipeline": passes}]
-
-
-def _shows_a_border(operation: Operation) -> bool:
-    """Whether its border is one of _BORDERS; the others are part of every stream's arithmetic."""
-    if isinstance(operation, Bordered):
-        return operation.border in ("constant", "reflect101")
-    return isinstance(operation, PaddedFrame) and operation.border == "reflect101"
-
-
-def _deep_specs() -> list[dict[str, object]]:
-    """Sources of 16 bits: unchanged and moved, through several passes, into each kind of output; and uint16 from bytes."""
-    turn: dict[str, object] = {"op": "rotation", "degrees": [-180, 180], "border": "reflect"}
-    tilt: dict[str, object] = {"op": "perspective", "distortion": [0.3, 0.6]}
-    pipelines: tuple[list[dict[str, object]], ...] = (
-        [],
-        [turn, {"op": "gaussian_blur"}, {"op": "gaussian_noise"}],
-        [tilt, {"op": "color_jitter"}, {"op": "gamma"}, turn],
-    )
-    specs: list[dict[str, object]] = [
-        {"dataset": "deep_probe", "pipeline": pipeline, "channels": channels, "output": {"dtype": dtype}}
-        for pipeline in pipelines
-        for channels, dtype in ((3, "uint8"), (3, "uint16"), (1, "float32"))
-    ]
-    return [*specs, {"output": {"dtype": "uint16", "layout": "NHWC"}}]
-
-
 def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:
-    """One operation, always selected, in each of its modes: with its defaults, and at both ends of what it takes.
-
-    What needs statistics of the dataset runs over those of greys too.
-    """
+    """One operation, always selected, in each of its modes: with its defaults, and at both ends of what it takes."""
     marks = operation.parameters().items()
     low: dict[str, object] = {parameter: mark.low for parameter, mark in marks}
     high: dict[str, object] = {parameter: mark.high for parameter, mark in marks}
     modes: list[dict[str, object]] = [{"op": name, "p": 1.0, **chosen} for chosen in operation.examples]
     specs: list[dict[str, object]] = [{"pipeline": [mode | ends]} for mode in modes for ends in ({}, low, high)]
-    if operation.media == "audio":
-        return specs
-    if operation.kind is Kind.MIX:  # of which some cannot carry the masks of the probe in colour
-        return [{**spec, "dataset": "grey_probe", "channels": channels} for spec in specs for channels in (1, 3)]
-    grey: list[dict[str, object]] = [{"pipeline": [mode], "channels": 1} for mode in modes]
-    over_greys: list[dict[str, object]] = [
-        {"pipeline": [mode], "channels": channels, "dataset": "grey_probe"}
-        for mode in modes
-        if operation.model_validate(mode).needs_fitted
-        for channels in (1, 3)
-    ]
-    if operation.kind is Kind.WARP:  # from canvas to canvas, which no other pass does in the same way
-        specs += [{"pipeline": [{"op": "pixel_dropout"}, mode]} for mode in modes]
-    return grey + specs + over_greys
+    return MEDIA[operation.media].corner_specs(operation, modes, specs)

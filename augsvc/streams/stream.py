@@ -15,31 +15,24 @@ from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from augsvc.arrays import I64, U8, Arrays, Sample, count_planes, required
+from augsvc.arrays import I64, U8, Arrays, Sample
 from augsvc.data.mixture import Mixture
 from augsvc.data.source import Source
 from augsvc.data.subset import Subsets
 from augsvc.errors import NeedsStatistics, PastTheEnd, SpecInvalid
 from augsvc.executors.protocol import Executor
-from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_VIEWS, Address
-from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.pipeline import needing_fitted
-from augsvc.planning.audio_plan import SoundPlan
-from augsvc.planning.image_plan import Plan
-from augsvc.planning.labels import flip_order
 from augsvc.planning.passes import Passes
-from augsvc.planning.reduction import least_size
 from augsvc.planning.spec import StreamSpec
-from augsvc.streams.mixing import describe_mix, fill_partner_labels, require_mixable
+from augsvc.streams.media import MEDIA
+from augsvc.streams.mixing import fill_partner_labels, require_mixable
 from augsvc.streams.moved_labels import fill_box_labels
 from augsvc.streams.order import Order, Selected
-from augsvc.streams.partner_clips import describe_partners, require_partners
 from augsvc.streams.partners import PartnerReader
 from augsvc.streams.reading import SOURCE_BYTES, Reader
 from augsvc.streams.receipts import describe_decoding, describe_operations
-from augsvc.streams.render_audio import SoundRenderer
-from augsvc.streams.render_image import ImageRenderer
+from augsvc.streams.renderer import Renderer
 from augsvc.streams.tensors import common_tensors, fill_keys, key_tensor, view_tensors
 from augsvc.timing import Stages
 from augsvc_client.wire import Layout, TensorSpec, digest
@@ -94,7 +87,7 @@ class Stream:
 
     spec: StreamSpec  # filled
     source: Source
-    renderer: ImageRenderer | SoundRenderer
+    renderer: Renderer
     order: Order
     others: Mapping[str, Source] = field(default_factory=dict)  # datasets that operations take partners from
     arithmetic: str = ""
@@ -115,27 +108,9 @@ class Stream:
         Raises:
             SpecInvalid: the dataset lacks what the specification asks for.
         """
-        info, least = source.info, None
-        renderer: ImageRenderer | SoundRenderer
-        if info.media == "audio":
-            spec = spec.for_audio(info.seconds, info.sample_rate, info.channels)
-            clip = Clip(spec.clip_samples, spec.sample_rate, spec.channels or 1)
-            pads = info.pads(clip.samples, required(clip.rate))
-            sound_plan = SoundPlan.of(spec.pipeline, clip)
-            require_partners(spec.pipeline, others or {}, clip.channels)
-            require_mixable(spec.pipeline, info, spec.views)
-            renderer = SoundRenderer(sound_plan, executor.sound, pads or sound_plan.changes_lengths)
-        else:
-            spec = spec.for_images(info.size, info.channels)
-            canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)
-            plan = Plan.of(spec.pipeline, canvas, spec.fit)
-            plan.require_labels(info.labels, "this dataset has")
-            require_mixable(spec.pipeline, info, spec.views)
-            least = least_size(plan) if spec.decode == "fit" else None
-            flipped = flip_order(info.flip_pairs, info.keypoints)
-            planes = count_planes(info.boxes) if info.mask_bits else 0
-            is_deep = info.window is not None
-            renderer = ImageRenderer(plan, executor, spec.output, info.mask, flipped, is_deep, planes)
+        info = source.info
+        spec, renderer, least = MEDIA[info.media].open(spec, info, executor, others or {})
+        require_mixable(spec.pipeline, info, spec.views)
         if info.colors is None and (field_name := needing_fitted(spec.pipeline)):
             raise NeedsStatistics(
                 f"{field_name} needs statistics of the dataset, which has none: its operator creates them with "
@@ -177,7 +152,7 @@ class Stream:
 
     @cached_property
     def _partner_reader(self) -> PartnerReader:
-        return PartnerReader(self.plan, self.spec.aug_seed, self.order, self.others, self.least)
+        return PartnerReader(self.renderer, self.spec.aug_seed, self.order, self.others, self.least)
 
     @cached_property
     def id(self) -> str:
@@ -340,10 +315,7 @@ class Stream:
         if source_index != index:
             receipt["replaced_by"] = self._identity(source_index)
         drawn, partners = self._partner_reader.describe(address, check)
-        if isinstance(self.renderer.plan, Plan):
-            receipt |= describe_mix(self.renderer.plan, draws, drawn, partners)
-        else:
-            receipt |= describe_partners(self.renderer.plan, draws, partners)
+        receipt |= self.renderer.describe_partners(draws, drawn, partners)
         return receipt | {"operations": describe_operations(self.plan, draws)}
 
     def _identity(self, index: int) -> dict[str, object]:

@@ -20,7 +20,7 @@ from augsvc.data.catalog import open_catalog
 from augsvc.ops.kinds.composition import Branches
 from augsvc.ops.operation import Operation
 from augsvc.streams.clip_plot import draw_clips
-from augsvc.streams.description import moves_content
+from augsvc.streams.label_effects import moves_content
 from tests.harness import ListSource, over, photo
 
 FOLDER = Path(__file__).parents[2] / "augsvc" / "http" / "ui" / "strips"

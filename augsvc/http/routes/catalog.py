@@ -13,7 +13,7 @@ import torch
 from fastapi import APIRouter, Request, Response
 
 import augsvc
-from augsvc.data.source import Source, SourceInfo
+from augsvc.data.source import Source
 from augsvc.engine.engine import STARTING, Engine
 from augsvc.errors import Starting
 from augsvc.http.disconnect import run_unless_disconnected
@@ -23,6 +23,7 @@ from augsvc.ops.container import Container
 from augsvc.ops.operation import Operation
 from augsvc.ops.registry import containers
 from augsvc.streams.description import describe
+from augsvc.streams.media import MEDIA
 
 
 class DatasetEntries:
@@ -94,14 +95,6 @@ def step_entry(name: str, step: type[Operation] | type[Container]) -> dict[str, 
     }
 
 
-def required_fields(info: SourceInfo) -> list[str]:
-    """The fields that a specification must set, because the dataset's samples differ in them."""
-    fields: dict[str, object] = {"size": info.size}
-    if info.media == "audio":
-        fields = {"seconds": info.seconds, "sample_rate": info.sample_rate}
-    return [name for name, value in fields.items() if value is None]
-
-
 def dataset_entry(source: Source) -> dict[str, object]:
     """A dataset as JSON."""
     info = source.info
@@ -113,7 +106,7 @@ def dataset_entry(source: Source) -> dict[str, object]:
         "samples": len(source),
         "media": info.media,
         "classes": list(info.classes),
-        "required": required_fields(info),
+        "required": MEDIA[info.media].missing(info),
         "version": info.version,
         **window,
         **label,

@@ -23,6 +23,7 @@ from augsvc.http.openapi import BINARY, OCTETS
 from augsvc.http.responses import INFERENCE_PREFIX, PartsResponse
 from augsvc.http.routes.augment import count_push, push_samples, read_body, require_type
 from augsvc.numerics.rng import MAX_SAMPLES
+from augsvc.streams.media import medium_of
 from augsvc.streams.stream import Body
 from augsvc_client.wire import parse
 
@@ -167,7 +168,8 @@ def push_fields(model: Model, parameters: Mapping[str, Any], arrays: dict[str, n
     fields = {**model.fields, **parameters}
     if "index" in fields:
         first = fields.pop("index")
-        samples = next((len(arrays[name]) for name in ("image", "audio") if name in arrays and arrays[name].ndim), 0)
+        main = arrays.get(medium_of(arrays).name)
+        samples = 0 if main is None or not main.ndim else len(main)
         if "index" in arrays:
             raise SpecInvalid("send index as a tensor or as a parameter, not both", field="index")
         if type(first) is not int or not 0 <= first <= MAX_SAMPLES - samples:
