@@ -156,7 +156,7 @@ def compare(url: str, epochs: int, seeds: int, out: Path, progress: Progress) ->
     recipe, _ = resolve_recipe(build_recipe(epochs, seeds), url)
     first = run(recipe, url, progress, f"{WHOLE} #0")
     variants = {WHOLE: Variant(), PLAIN: Variant({"data.pipeline": "none"})}
-    return first, Gain(run_variants(first, variants, progress, out / "pairs.json"))
+    return first, Gain(run_variants(recipe, url, variants, progress, out / "pairs.json", first=first))
 
 
 def build_recipe(epochs: int, seeds: int) -> Recipe:

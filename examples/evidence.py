@@ -7,17 +7,16 @@ three, so gains are paired. Five augmented networks form an ensemble: their draw
 order do not. Canvas, steps and learning rates for the digits (for five of each, the rate that suits the plain networks) were
 chosen with seeds from 1000 up, on samples of digits/train that those runs did not train on; likewise the pipelines of textures
 and tones, out of six and three (three seeds each; at the rate that suits the plain networks).
-An interrupted run continues: the results of each seed are saved in the JSON file, with the pipelines as the service expands them,
-the commit and the versions. Results of other pipelines or settings than today's are not in the table, and are measured again;
-those of another commit or of other versions stay, and are listed (`--check` does that alone).
+An interrupted run continues: the results of each run are saved in a file for each task, with the pipelines as the service expands
+them, the commit and the versions. Results of other pipelines or settings than today's are not in the table, and are measured
+again; those of another commit or of other versions stay, and are listed (`--check` does that alone).
 """
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Annotated, Any
 
 import numpy as np
@@ -26,21 +25,19 @@ import typer
 from demo import server
 from records import ROOT, Source, describe_here, list_changes, read_commit, render_sources
 from rich.console import Console
-from rich.progress import Progress
 
 from augsvc.planning.spec import StreamSpec
-from augsvc_client.trainer.experiments.ensemble import run_ensemble
 from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
-from augsvc_client.trainer.experiments.run import run
+from augsvc_client.trainer.experiments.variants import Variant, run_variants
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
 from augsvc_client.trainer.report.tables import markdown_table
 from augsvc_client.trainer.training.progress import progress_bars
 
-RESULTS, DOCUMENT = ROOT / "benchmarks" / "results" / "evidence.json", ROOT / "docs" / "trainer.md"
+RESULTS, DOCUMENT = ROOT / "benchmarks" / "results" / "evidence", ROOT / "docs" / "trainer.md"
 BEGIN, END = "<!-- evidence: made by make evidence -->", "<!-- evidence: end -->"
 CLEAN, CORRUPTED = "clean", "corrupted"
-MEMBERS = 5
+PLAIN, ENSEMBLE, MEMBERS = "plain", "augmented", 5
 
 # stronger than in training: the presets go up to 15 degrees, a tenth of the canvas, std 0.05, sigma 1.5
 IMAGE_CORRUPTIONS = {
@@ -89,33 +86,35 @@ class Task:
     seeds: int
     size: int | None = None
 
-    def recipe(self, seed: int, pipeline: str | Sequence[Mapping[str, Any]]) -> Recipe:
-        """The recipe of one network."""
+    def recipe(self) -> Recipe:
+        """The recipe of a network of the ensemble with seed 0, whose pipelines are expanded: a preset may change."""
         tests = {CLEAN: "none", **self.corruptions}
         return parse_recipe(
             {
                 "data": {
                     "dataset": f"{self.dataset}/train",
-                    "pipeline": pipeline,
+                    "pipeline": expand_pipeline(self.pipeline),
                     "size": self.size,
                     "per_class": self.per_class,
                     "batch_size": self.batch_size,
                 },
                 "model": {"max_size": "0.5MB"},
                 "optimiser": {"lr": self.lr},
-                "training": {"epochs": self.epochs, "seed": seed, "device": "cpu", "channels_last": True, "threads": 1},
+                "training": {"epochs": self.epochs, "device": "cpu", "channels_last": True, "threads": 1},
                 "evaluation": {
                     "every": self.epochs,
                     "batch_size": 512,
                     "tests": {
-                        name: {"dataset": f"{self.dataset}/test", "pipeline": corruption}
+                        name: {"dataset": f"{self.dataset}/test", "pipeline": expand_pipeline(corruption)}
                         for name, corruption in tests.items()
                     },
                 },
+                "ablation": {"seeds": self.seeds},
             }
         )
 
 
+VARIANTS = {PLAIN: Variant({"data.pipeline": []}), ENSEMBLE: Variant(members=MEMBERS)}
 TASKS = {
     "digits-5": Task(
         title="digits, 5 of each", dataset="digits", pipeline="standard", corruptions=IMAGE_CORRUPTIONS,
@@ -139,20 +138,23 @@ TASKS = {
 def main(
     task: Annotated[list[str] | None, typer.Option(help="Run only this task; may be repeated.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds, instead of each task's.")] = None,
-    results: Annotated[Path, typer.Option(help="JSON file of the results.", dir_okay=False)] = RESULTS,
+    results: Annotated[Path, typer.Option(help="Folder of the results.", file_okay=False)] = RESULTS,
     document: Annotated[Path, typer.Option(help="Document that contains the table.", dir_okay=False)] = DOCUMENT,
     check: Annotated[bool, typer.Option("--check", help="Only list results that are stale here.")] = False,
 ) -> None:
     """Train the seeds without results, then print the table and write it to the document."""
-    results.parent.mkdir(parents=True, exist_ok=True)
+    results.mkdir(parents=True, exist_ok=True)
     logging.getLogger("augsvc_client").setLevel(logging.ERROR)  # no warnings while the server starts
     torch.set_num_threads(1)  # more threads would compete with the server's on a small machine
     console = Console()
-    saved: dict[str, Any] = json.loads(results.read_text()) if results.exists() else {}
     if not check:
         with server() as url, progress_bars(console) as progress:
             for key in task or TASKS:
-                _run_task(key, seeds or TASKS[key].seeds, saved, results, url, progress)
+                recipe, _ = resolve_recipe(TASKS[key].recipe(), url)
+                recipe = recipe if seeds is None else recipe.override({"ablation.seeds": seeds})
+                file, origin = results / f"{key}.json", {"commit": read_commit()}
+                run_variants(recipe, url, VARIANTS, progress, file, resume=True, origin=origin)
+    saved = load_results(results)
     for line in list_stale(saved):
         console.print(line, style="yellow", highlight=False, soft_wrap=True)
     if check:
@@ -162,16 +164,9 @@ def main(
     _replace_table(document, text)
 
 
-def _run_task(key: str, seeds: int, saved: dict[str, Any], results: Path, url: str, progress: Progress) -> None:
-    """Train the seeds without results for the task's current definition; `results` is written after each one."""
-    task = TASKS[key]
-    if not is_current(saved, key, task):
-        saved[key] = {"task": definition(task), "seeds": {}}
-    for seed in range(seeds):
-        if str(seed) in saved[key]["seeds"]:
-            continue
-        saved[key]["seeds"][str(seed)] = _run_seed(task, seed, url, progress)
-        results.write_text(json.dumps(saved, indent=1), encoding="utf-8")
+def load_results(folder: Path) -> dict[str, Any]:
+    """The saved results by task."""
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))}
 
 
 def list_stale(saved: Mapping[str, Any]) -> list[str]:
@@ -186,17 +181,7 @@ def list_stale(saved: Mapping[str, Any]) -> list[str]:
 
 
 def _sources(entry: Mapping[str, Any]) -> list[Source]:
-    return [seed["source"] for seed in entry["seeds"].values()]
-
-
-def definition(task: Task) -> dict[str, Any]:
-    """The fields that results depend on, with expanded pipelines, as they are read back from JSON."""
-    fields = {
-        **asdict(task),
-        "pipeline": expand_pipeline(task.pipeline),
-        "corruptions": {name: expand_pipeline(pipeline) for name, pipeline in task.corruptions.items()},
-    }
-    return dict(json.loads(json.dumps({**fields, "seeds": None, "members": MEMBERS})))
+    return [source for sources in entry["sources"].values() for source in sources]
 
 
 def expand_pipeline(pipeline: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -205,25 +190,17 @@ def expand_pipeline(pipeline: str | Sequence[Mapping[str, Any]]) -> list[dict[st
 
 
 def is_current(saved: Mapping[str, Any], key: str, task: Task) -> bool:
-    """Whether the saved results under `key` belong to this definition of the task."""
-    return bool(saved.get(key, {}).get("task") == definition(task))
-
-
-def _run_seed(task: Task, seed: int, url: str, progress: Progress) -> dict[str, Any]:
-    """Accuracies by test of the plain network, each member and the ensemble; bytes of one network's weights; seconds."""
-    started_s = perf_counter()
-    plain = run(resolve_recipe(task.recipe(seed, "none"), url)[0], url, progress, f"{task.dataset} plain #{seed}")
-    recipe, _ = resolve_recipe(task.recipe(seed, task.pipeline), url)
-    ensemble = run_ensemble(recipe, url, progress, MEMBERS)
-    tests = list(plain.predictions)
-    return {
-        "plain": {test: plain.accuracy(test) for test in tests},
-        "members": [{test: member.accuracy(test) for test in tests} for member in ensemble.members],
-        "ensemble": {test: ensemble.accuracy(test) for test in tests},
-        "bytes": plain.facts.bytes,
-        "seconds": round(perf_counter() - started_s, 1),
-        "source": {"commit": read_commit(), **plain.provenance},
-    }
+    """Whether the saved results under `key` are of this task's recipe, whose open fields a server has filled in."""
+    if key not in saved:
+        return False
+    here, there = (
+        recipe.model_dump(mode="json", exclude={"ablation"})
+        for recipe in (task.recipe(), parse_recipe(saved[key]["recipe"]))
+    )
+    variants = {name: variant.values for name, variant in VARIANTS.items()}
+    return saved[key]["variants"] == variants and all(
+        value is None or value == there[group][name] for group in here for name, value in here[group].items()
+    )
 
 
 def render_table(saved: Mapping[str, Any]) -> str:
@@ -241,26 +218,29 @@ def render_table(saved: Mapping[str, Any]) -> str:
         "gain over plain",
         "gain over one augmented",
     ]
-    shown = [key for key, task in TASKS.items() if is_current(saved, key, task) and saved[key]["seeds"]]
-    current = {key: list(saved[key]["seeds"].values()) for key in shown}
-    rows = [row for key, seeds in current.items() for row in _rows(TASKS[key], seeds)]
-    largest = max((seed["bytes"] for seeds in current.values() for seed in seeds), default=0)
+    shown = [key for key, task in TASKS.items() if is_current(saved, key, task)]
+    rows = [row for key in shown for row in _rows(TASKS[key], saved[key]["scores"])]
     measured = render_sources({TASKS[key].title: _sources(saved[key]) for key in shown})
-    return f"{markdown_table([header, *rows])}\n\nThe weights of one network are at most {largest / 1e6:.2f} MB.\n\n{measured}"
+    return f"{markdown_table([header, *rows])}\n\nThe weights of one network are at most 0.5 MB.\n\n{measured}"
 
 
-def _rows(task: Task, seeds: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def _rows(task: Task, scores: Mapping[str, Sequence[Mapping[str, float]]]) -> list[list[str]]:
+    seeds = min(len(scores[name]) for name in scores)
     rows = []
     for test in (CLEAN, CORRUPTED, *task.corruptions):
-        plain = np.array([_accuracy(task, seed["plain"], test) for seed in seeds])
+        names = list(task.corruptions) if test == CORRUPTED else [test]
+        percent = {
+            variant: 100 * np.array([[run[name] for name in names] for run in runs[:seeds]]).mean(axis=1)
+            for variant, runs in scores.items()
+        }
+        plain, ensemble = percent[PLAIN], percent[ENSEMBLE]
         # the first member is the partner of the plain network; the other four belong to the ensemble only
-        augmented = np.array([_accuracy(task, seed["members"][0], test) for seed in seeds])
-        members = np.array([np.mean([_accuracy(task, member, test) for member in seed["members"]]) for seed in seeds])
-        ensemble = np.array([_accuracy(task, seed["ensemble"], test) for seed in seeds])
+        augmented = percent[f"{ENSEMBLE} #0"]
+        members = np.mean([percent[f"{ENSEMBLE} #{i}"] for i in range(MEMBERS)], axis=0)
         rows.append(
             [
                 f"{task.title}: {test}",
-                str(len(seeds)),
+                str(seeds),
                 f"{plain.mean():.1f} %",
                 f"{augmented.mean():.1f} %",
                 str(MeanInterval.of((augmented - plain).tolist())),
@@ -270,12 +250,6 @@ def _rows(task: Task, seeds: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             ]
         )
     return rows
-
-
-def _accuracy(task: Task, scores: Mapping[str, float], test: str) -> float:
-    """In percent; `corrupted` is the mean over all corruptions."""
-    names = list(task.corruptions) if test == CORRUPTED else [test]
-    return 100 * float(np.mean([scores[name] for name in names]))
 
 
 def _replace_table(document: Path, text: str) -> None:

@@ -1,6 +1,6 @@
 """What results were measured with: the commit, and the versions of the packages.
 
-read_commit, and a run's provenance → the JSON files of evidence.py and paired.py → render_sources, list_changes
+read_commit, and a run's provenance → the JSON files of the examples → render_sources, list_changes
 """
 
 import subprocess

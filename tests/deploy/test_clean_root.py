@@ -120,7 +120,7 @@ def test_a_trainer_s_job(server, container, service):
     assert "cannot be written" not in job.log()
     assert "Permission denied" not in job.log()
     out = job.sources["runs"] / service
-    assert {path.name for path in out.iterdir()} >= {"curves.png", "grid.png", "model.safetensors", "result.json"}
+    assert {path.name for path in out.iterdir()} >= {"report.html", "model.safetensors", "result.json"}
     assert len(json.loads((out / "result.json").read_text(encoding="utf-8"))["history"]) == 2
 
 

@@ -84,7 +84,9 @@ def test_a_run_is_on_disk_before_its_variants_begin(url, tmp_path, monkeypatch):
 
     monkeypatch.setattr("augsvc_client.trainer.cli.train.run_ablation", lost)
     assert "disk full" in invoke("--url", url, "--out", tmp_path, *TINY, "--ablate").output
-    assert {"result.json", "report.html", "model.json", "curves.png"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"result.json", "report.html", "model.json", "model.safetensors"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
 
 
 def test_an_interrupt_between_two_variants_names_the_command_that_continues(url, tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ def scores(out):
 
 def test_every_practice_is_switched_or_does_not_apply(ablated):
     out, printed = ablated
-    assert set(scores(out)) == {"whole", *map(str, APPLY)}
+    assert set(scores(out)) == {"whole", *map(str, APPLY), *(f"12 #{i}" for i in range(5))}
     page = (out / "report.html").read_text()
     for text in ("Gain of each best practice", "data.shuffle=False", "model.pool=average", "--ensemble 5"):
         assert text in page
@@ -137,7 +137,9 @@ def test_a_variant_that_diverges_ends_nothing(outcome, tmp_path, monkeypatch):
 
     monkeypatch.setattr(variants, "run", diverge)
     with Progress(disable=True) as progress:
-        found = run_variants(outcome, {"whole": Variant(), "9": Variant()}, progress, tmp_path / "file.json")
+        variants_of = {"whole": Variant(), "9": Variant()}
+        file = tmp_path / "file.json"
+        found = run_variants(outcome.recipe, outcome.url, variants_of, progress, file, first=outcome)
     assert found["9"] == [{"test": None, "corrupted": None}]
 
 

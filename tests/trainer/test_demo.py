@@ -23,8 +23,6 @@ FILES = {
     "model.safetensors",
     "model.json",
     "recipe.yaml",
-    "curves.png",
-    "grid.png",
     "result.json",
     "report.html",
     "pairs.json",

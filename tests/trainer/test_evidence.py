@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from augsvc.ops.presets import PRESETS
 from augsvc_client.trainer.experiments.interval import MeanInterval
 
 ROOT = Path(__file__).parents[2]
@@ -31,20 +32,25 @@ def block(name):
     return [part.partition(" -->\n")[2].rstrip() for part in text.split(f"<!-- {name}: ")[1::2]]
 
 
+def pairs(dataset):
+    return json.loads((ROOT / "benchmarks/results/pairs" / dataset / "pairs.json").read_text())
+
+
 def test_the_document_shows_results_of_todays_pipelines(evidence):
-    saved = json.loads(evidence.RESULTS.read_text())
+    saved = evidence.load_results(evidence.RESULTS)
     assert block("evidence") == [evidence.render_table(saved)], "stale: run make evidence"
     for key, task in evidence.TASKS.items():
         assert f"| {task.title}: clean |" in block("evidence")[0], f"{key} is stale: run make evidence"
 
 
 def test_the_document_shows_pairs_of_todays_pipelines(evidence, paired):
-    saved = json.loads((ROOT / "benchmarks/results/pairs.json").read_text())
-    assert block("pairs") == [paired.render_table(results, 10) for results in saved.values()]
-    for results in saved.values():
-        for name, entry in results.items():
-            pipeline = json.loads(name) if name.startswith("[") else "none" if name == paired.MACHINE else name
-            assert entry["pipeline"] == evidence.expand_pipeline(pipeline), f"{name} is stale: measure it again"
+    assert block("pairs") == [paired.render_table(pairs(dataset)) for dataset in ("glyphs", "voices")]
+    for dataset in ("glyphs", "voices"):
+        for name, values in pairs(dataset)["variants"].items():
+            if name in PRESETS:
+                assert values["data.pipeline"] == evidence.expand_pipeline(name), f"{name} is stale: measure it again"
+            else:
+                assert values["data.pipeline"] == evidence.expand_pipeline(values["data.pipeline"]), f"{name} is stale"
 
 
 def test_the_document_shows_the_saved_gains_of_the_advice(evidence):
@@ -53,7 +59,7 @@ def test_the_document_shows_the_saved_gains_of_the_advice(evidence):
 
 
 def test_results_of_a_preset_that_changed_are_stale(evidence, monkeypatch):
-    saved = json.loads(evidence.RESULTS.read_text())
+    saved = evidence.load_results(evidence.RESULTS)
     monkeypatch.setattr(evidence, "expand_pipeline", lambda pipeline: [{"op": "another"}])
     assert not any(evidence.is_current(saved, key, task) for key, task in evidence.TASKS.items())
     assert evidence.list_stale(saved)[0].startswith(
@@ -61,13 +67,27 @@ def test_results_of_a_preset_that_changed_are_stale(evidence, monkeypatch):
     )
 
 
+def entry(evidence, key, changed=None):
+    """Results of one seed, with recipe fields that differ from the task's."""
+    task = evidence.TASKS[key]
+    recipe = task.recipe().override(changed or {}).model_dump(mode="json")
+    plain = dict.fromkeys(["clean", *task.corruptions], 0.5)
+    better = dict.fromkeys(plain, 0.75)
+    scores = {
+        name: [plain if name == "plain" else better] for each, v in evidence.VARIANTS.items() for name in v.names(each)
+    }
+    variants = {name: variant.values for name, variant in evidence.VARIANTS.items()}
+    sources = {name: [{"commit": "abc1234"}] for name in scores}
+    return json.loads(json.dumps({"recipe": recipe, "variants": variants, "scores": scores, "sources": sources}))
+
+
 def test_results_of_other_versions_are_named_and_stay(evidence, monkeypatch):
     here = evidence.describe_here()
     there = {**here, "packages": {**here["packages"], "torch": "1.0"}}
-    saved = {"digits": {"task": evidence.definition(evidence.TASKS["digits"]), "seeds": {"0": {"source": here}}}}
+    saved = {"digits": {**entry(evidence, "digits"), "sources": {"plain": [here]}}}
     monkeypatch.setattr(evidence, "describe_here", lambda: here)
     assert evidence.list_stale(saved) == []
-    saved["digits"]["seeds"]["1"] = {"source": there}
+    saved["digits"]["sources"]["plain"].append(there)
     (line,) = evidence.list_stale(saved)
     assert "torch 1.0" in line.partition("here")[0]
 
@@ -80,81 +100,48 @@ def test_an_interval_is_that_of_students_t():
 
 
 def test_what_another_recipe_gave_is_not_in_the_table(evidence):
-    def entry(key, **changed):
-        task = evidence.TASKS[key]
-        scores = dict.fromkeys(["clean", *task.corruptions], 0.5)
-        better = dict.fromkeys(scores, 0.75)
-        seed = {"plain": scores, "members": [better] * 5, "ensemble": better, "bytes": 10_000 if changed else 200_000}
-        seed["source"] = {"commit": "abc1234"}
-        return {"task": {**evidence.definition(task), **changed}, "seeds": {"0": seed}}
-
-    kept = json.loads(
-        json.dumps({"digits": entry("digits"), "tones-5": entry("tones-5", lr=0.5), "gone": {"task": {}}})
-    )
-    text = evidence.render_table(kept)
+    other = entry(evidence, "tones-5", {"optimiser.lr": 0.5})
+    text = evidence.render_table({"digits": entry(evidence, "digits"), "tones-5": other})
     assert "| digits, all 1352: clean | 1 | 50.0 % | 75.0 % | +25.0 | 75.0 % | +25.0 | +0.0 |" in text
     assert "tones" not in text
-    assert "at most 0.20 MB." in text
     assert text.endswith(
         "Measured with commit abc1234, versions not recorded, so that it may be stale (digits, all 1352)."
     )
 
 
-def test_pairs_of_other_settings_or_operations_are_trained_and_not_taken_from_the_file(
-    paired, monkeypatch, tmp_path, capsys
-):
-    trained, versions = [], iter([1, 1, 1, 1, 2])
-
-    def train(recipe, *_):
-        trained.append((recipe.data.dataset, recipe.optimiser.lr, recipe.data.pipeline))
-        return recipe.optimiser.lr, {}
-
-    monkeypatch.setattr(paired, "resolve_recipe", lambda recipe, url: (recipe, []))
-    monkeypatch.setattr(paired, "train", train)
-    monkeypatch.setattr(paired, "fit_machine", lambda recipe, url: 0.25)
-    for dataset, rate in [("a", "0.1"), ("a", "0.5"), ("b", "0.5"), ("a", "0.10"), ("b", "0.5")]:
-        version = next(versions)
-        monkeypatch.setattr(
-            paired,
-            "read_operations",
-            lambda recipe, url, v=version: [] if recipe.data.pipeline == "none" else [{"v": v}],
-        )
-        paired.main("", dataset, ["light"], tmp_path / "pairs.json", 1, [f"optimiser.lr={rate}"])
-        assert f"{100 * float(rate):.1f} %" in capsys.readouterr().out
-    settings = [("a/train", 0.1), ("a/train", 0.5), ("b/train", 0.5)]
-    twice = [(*key, pipeline) for key in settings for pipeline in ("none", "light")]
-    assert trained == [*twice, ("b/train", 0.5, "light")], "the preset became another pipeline"
+TINY = ["data.per_class=2", "data.batch_size=20", "data.size=8", "training.epochs=1"]
 
 
-def test_plain_and_augmented_are_tuned_alike_on_other_samples(paired, monkeypatch, tmp_path, capsys):
-    """The best values differ: 0.5 for plain, 0.1 for augmented."""
-    runs = []
+def test_pairs_that_are_saved_are_not_trained_again(paired, url, tmp_path, capsys, monkeypatch):
+    pipeline = 'turned=[{"op": "rotation"}]'
+    paired.main(url, "digits", ["light"], tmp_path, 1, TINY)
+    paired.main(url, "digits", ["light", pipeline], tmp_path, 1, TINY)
+    printed = capsys.readouterr().out
+    assert "3 of 3 light #0" in printed, "after plain and the machine"
+    assert "1 of 1 turned #0" in printed
+    first = json.loads((tmp_path / "pairs.json").read_text())
+    assert [step["op"] for step in first["variants"]["turned"]["data.pipeline"]] == ["rotation"]
+    assert first["sources"]["light"][0]["packages"]
+    light = first["scores"]["light"]
+    paired.main(url, "digits", ['light=[{"op": "rotation"}]'], tmp_path, 1, TINY)
+    assert "1 of 1 light #0" in capsys.readouterr().out, "its operations are others"
+    paired.main(url, "digits", ["light"], tmp_path, 1, [*TINY, "optimiser.lr=0.1"])
+    assert "3 of 3 light #0" in capsys.readouterr().out
+    assert json.loads((tmp_path / "pairs.json").read_text())["scores"]["light"] != light
 
-    def train(recipe, *_):
-        tuning = recipe.training.seed in paired.TUNING_SEEDS
-        runs.append(
-            (tuning, recipe.data.pipeline, recipe.evaluation.tests["test"].dataset if tuning else recipe.optimiser.lr)
-        )
-        return abs(recipe.optimiser.lr - (0.1 if recipe.data.pipeline == "none" else 0.5)), {}
 
-    class Server:
-        def __init__(self, url):
-            self.url = url
-
-        __enter__ = __exit__ = lambda self, *_: self
-
-        def datasets(self):
-            return [{"name": "a/train"}, {"name": "a/val"}, {"name": "a/test"}]
-
-    monkeypatch.setattr(paired, "Client", Server)
-    monkeypatch.setattr(paired, "resolve_recipe", lambda recipe, url: (recipe, []))
-    monkeypatch.setattr(paired, "read_operations", lambda recipe, url: [{"op": recipe.data.pipeline}])
-    monkeypatch.setattr(paired, "train", train)
-    monkeypatch.setattr(paired, "fit_machine", lambda recipe, url: 0.25)
-    for _ in range(2):
-        paired.main("", "a", ["light"], tmp_path / "pairs.json", 2, [], ["optimiser.lr=[0.1, 0.5]"])
-    assert "light (optimiser.lr=0.1)" in capsys.readouterr().out
-    tuned, pairs = [run for run in runs if run[0]], [run[1:] for run in runs if not run[0]]
-    assert {run[2] for run in tuned} == {"a/val"}
-    assert len(tuned) == 2 * 2 * 3, "each combination for each pipeline over three seeds, once"
-    assert pairs == [("none", 0.5), ("light", 0.1)] * 2
+def test_plain_and_augmented_are_tuned_alike_on_other_samples(paired, url, tmp_path, capsys):
+    paired.main(url, "digits", ["light"], tmp_path, 1, TINY, ["optimiser.lr=[1e-6, 0.1]"], 2)
+    saved = json.loads((tmp_path / "pairs.json").read_text())
+    table = capsys.readouterr().out
+    for name in ("none", "light"):
+        tuning = json.loads((tmp_path / f"tuning-{name}.json").read_text())
+        assert tuning["recipe"]["evaluation"]["tests"]["test"]["dataset"] == "digits/train"
+        assert tuning["recipe"]["evaluation"]["tests"]["test"]["unseen"], "there is no digits/val"
+        assert tuning["recipe"]["training"]["seed"] == 1000
+        assert tuning["recipe"]["data"]["pipeline"] == saved["variants"][name]["data.pipeline"]
+        means = {point: sum(run["test"] for run in runs) for point, runs in tuning["scores"].items()}
+        assert len(means) == 2
+        best = json.loads(max(means, key=means.get))
+        assert saved["variants"][name]["optimiser.lr"] == best["optimiser.lr"]
+        assert f"{name} (optimiser.lr={best['optimiser.lr']})" in table

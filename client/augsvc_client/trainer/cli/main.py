@@ -47,7 +47,7 @@ def main(
     context: typer.Context,
     url: Annotated[str, typer.Option(envvar="AUGSVC_URL", help="Server URL; several separated by commas.")] = "",
     out: Annotated[
-        Path | None, typer.Option(help="Output folder for weights, recipe, plots, result.json.", file_okay=False)
+        Path | None, typer.Option(help="Output folder for weights, recipe, result.json, report.", file_okay=False)
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML recipe; other options override it.", dir_okay=False)] = None,
     dataset: Annotated[str | None, typer.Option(help="Training dataset, e.g. digits/train.")] = None,
@@ -86,7 +86,7 @@ def main(
         bool, typer.Option("--overwrite", help="Delete an earlier run in OUT when the new one starts.")
     ] = False,
 ) -> None:
-    """Train and evaluate; write weights, recipe, learning curves, a sample grid, result.json and report.html to OUT."""
+    """Train and evaluate; write weights, recipe, result.json and report.html to OUT."""
     if context.invoked_subcommand is not None:
         return
     options: dict[str, object] = {

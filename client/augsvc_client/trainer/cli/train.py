@@ -1,6 +1,6 @@
 """Training from the command line: run, ensemble or ablation, with files in OUT and a summary on the console.
 
-Recipe → scale_for_device, resolve_recipe → run or run_ensemble → weights, recipe, plots, result.json, report.html
+Recipe → scale_for_device, resolve_recipe → run or run_ensemble → weights, recipe, result.json, report.html
 """
 
 import json
@@ -35,12 +35,11 @@ from augsvc_client.trainer.experiments.variants import PairedScores
 from augsvc_client.trainer.export.card import Card, save_model
 from augsvc_client.trainer.files import Attempts, write_file
 from augsvc_client.trainer.recipe import Recipe
-from augsvc_client.trainer.report.figures import draw_curves, draw_sample_grid
 from augsvc_client.trainer.report.page import render_run_page
 from augsvc_client.trainer.report.tables import console_list, console_table
 from augsvc_client.trainer.training.checkpoint import read_datasets
 from augsvc_client.trainer.training.device import choose_device, scale_for_device
-from augsvc_client.trainer.training.interrupt import Interrupted
+from augsvc_client.trainer.training.interrupt import interrupt_on_sigterm
 from augsvc_client.trainer.training.progress import progress_bars
 
 
@@ -81,9 +80,10 @@ def train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) 
         has_begun = True
 
     try:
-        _train(url, out, requested, console, plan, begin)
+        with interrupt_on_sigterm():
+            _train(url, out, requested, console, plan, begin)
     except KeyboardInterrupt as err:
-        if not isinstance(err, Interrupted) and not (has_begun and find_run(out)):
+        if not (has_begun and find_run(out)):
             raise  # before the first step: nothing to continue
         err.args = (f"{str(err) or 'interrupted'}; continue with: {command}",)
         raise
@@ -165,18 +165,9 @@ def write_run(
         recipe.save(folder / "recipe.yaml")
     with files.attempt():
         save_model(outcome.model, card, folder)
-    curves = draw_curves(outcome.history, outcome.floor)
-    grid = None if outcome.sample_grid is None else draw_sample_grid(outcome.sample_grid)
-    contents: dict[str, str | bytes] = {
-        "result.json": json.dumps(outcome.summary(), indent=1, allow_nan=False),
-        "curves.png": curves,
-        **({} if grid is None else {"grid.png": grid}),
-    }
-    for name, content in contents.items():
-        with files.attempt():
-            write_file(folder / name, content)
-    sanity = load_findings(recipe, out)
-    page = render_run_page(outcome, curves, grid, members=members, ablation=ablation, sanity=sanity)
+    with files.attempt():
+        write_file(folder / "result.json", json.dumps(outcome.summary(), indent=1, allow_nan=False))
+    page = render_run_page(outcome, members=members, ablation=ablation, sanity=load_findings(recipe, out))
     with files.attempt():
         write_file(folder / "report.html", page)
     files.finish()

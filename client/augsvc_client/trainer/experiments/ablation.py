@@ -79,4 +79,5 @@ def add_corrupted_test(recipe: Recipe) -> Recipe:
 def run_ablation(first: Outcome, progress: Progress, out: Path, *, resume: bool = False) -> Ablation:
     """Compare the variants of the pipeline of a run, `first`; results go to `out`/ablation.json. Raises as `run_variants`."""
     variants = build_variants(first.stream["spec"]["pipeline"], first.recipe.ablation.alone)
-    return Ablation(run_variants(first, variants, progress, out / ABLATION_FILE, resume=resume))
+    file = out / ABLATION_FILE
+    return Ablation(run_variants(first.recipe, first.url, variants, progress, file, first=first, resume=resume))

@@ -102,7 +102,9 @@ def run_advice_ablation(first: Outcome, progress: Progress, out: Path, *, resume
     """Switch the practices of a run, `first`, one by one; results go to `out`/advice.json. Raises as `run_variants`."""
     switches = list_switches(first)
     variants = {str(i): switch.variant for i, switch in enumerate(switches, 1) if isinstance(switch, Switch)}
-    scores = run_variants(first, {WHOLE: Variant(), **variants}, progress, out / ADVICE_FILE, resume=resume)
+    variants = {WHOLE: Variant(), **variants}
+    file = out / ADVICE_FILE
+    scores = run_variants(first.recipe, first.url, variants, progress, file, first=first, resume=resume)
     return AdviceAblation(scores, switches)
 
 

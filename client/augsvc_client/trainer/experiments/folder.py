@@ -18,7 +18,7 @@ from augsvc_client.trainer.training.checkpoint import FILE_NAME as CHECKPOINT_FI
 from augsvc_client.trainer.training.checkpoint import read_datasets, read_recipe
 
 ENSEMBLE_FILE, ABLATION_FILE, ADVICE_FILE = "ensemble.json", "ablation.json", "advice.json"
-_RESULTS = ("model.safetensors", "model.json", "result.json", "report.html", "curves.png", "grid.png")
+_RESULTS = ("model.safetensors", "model.json", "result.json", "report.html")
 _MAX_BYTES = 4 << 20
 _MAX_RESULT = 256 << 20  # with the history of many epochs
 

@@ -12,7 +12,6 @@ from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.data import Datasets, Versions, versions_of
 from augsvc_client.trainer.training.evaluate import Predictions, Uncertainty
 from augsvc_client.trainer.training.loop import Epoch, Pace
-from augsvc_client.trainer.training.sample_grid import SampleGrid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +19,8 @@ class Outcome:
     """A finished run. `stream` is the specification and identity that the server at `url` returned, `datasets` what it
     returned of those that the run read, by name.
 
-    `floor` is the lowest training loss that label smoothing allows. By test: `predictions` of the final network, `views` with
-    test-time augmentation (where enabled), `uncertainty` with dropout on (where enabled). `sample_grid`: None for audio.
+    By test: `predictions` of the final network, `views` with test-time augmentation (where enabled), `uncertainty` with dropout
+    on (where enabled).
     """
 
     recipe: Recipe
@@ -33,8 +32,6 @@ class Outcome:
     stream: Mapping[str, Any]
     datasets: Datasets
     facts: Facts
-    floor: float
-    sample_grid: SampleGrid | None
     predictions: Mapping[str, Predictions]
     views: Mapping[str, Predictions]
     uncertainty: Mapping[str, Uncertainty]

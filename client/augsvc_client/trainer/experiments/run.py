@@ -38,14 +38,10 @@ from augsvc_client.trainer.training.evaluate import (
     predict,
     predict_uncertainty,
 )
-from augsvc_client.trainer.training.learner import loss_floor
 from augsvc_client.trainer.training.loop import Epoch, Step, TrainingState, train
 from augsvc_client.trainer.training.problem import Notify, Problem, read_problem
 from augsvc_client.trainer.training.progress import show_progress
-from augsvc_client.trainer.training.sample_grid import collect_sample_grid
 from augsvc_client.trainer.training.tensorboard import log_to_tensorboard
-
-_GRID_EPOCHS = 6
 
 Begin = Callable[[], None]
 
@@ -109,7 +105,6 @@ def _summarise(state: TrainingState, evaluator: "_Evaluator", problem: Problem, 
     """The outcome of a finished run."""
     inputs, classes = problem.inputs, problem.classes
     recipe, model, stream = state.learner.recipe, state.learner.eval_model, state.loader.stream
-    epochs = min(_GRID_EPOCHS, len(state.history))
     return Outcome(
         recipe=recipe,
         url=url,
@@ -119,8 +114,6 @@ def _summarise(state: TrainingState, evaluator: "_Evaluator", problem: Problem, 
         history=tuple(state.history),
         stream={**stream.identity, "spec": stream.spec},
         facts=facts(model, recipe.model, inputs),
-        floor=loss_floor(len(classes), recipe.training.label_smoothing),
-        sample_grid=None if inputs.rate else collect_sample_grid(stream, classes, epochs),
         predictions=evaluator.final_predictions(),
         views=predict_views(model, recipe, url, versions_of(state.datasets), evaluator.left_out),
         datasets=state.datasets,

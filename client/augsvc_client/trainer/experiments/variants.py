@@ -1,15 +1,16 @@
 """Variants of a run, compared in pairs: the runs of a repetition share samples, order, draws and initial weights.
 
-Outcome of the first repetition, Variant by name → run_variants: variants × seeds → OUT/NAME.json → PairedScores
+Recipe, Variant by name → run_variants: variants × seeds → FILE.json → PairedScores
 """
 
 import json
 import statistics
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from rich.progress import Progress
@@ -18,9 +19,11 @@ from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.ensemble import run_ensemble
 from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.outcome import Outcome, nan_to_none
+from augsvc_client.trainer.experiments.provenance import collect_provenance
 from augsvc_client.trainer.experiments.run import Start, run
 from augsvc_client.trainer.files import read_file, write_file
-from augsvc_client.trainer.recipe import Recipe
+from augsvc_client.trainer.recipe import Recipe, parse_recipe
+from augsvc_client.trainer.training.data import Datasets, dataset_names, training_loader, versions_of
 from augsvc_client.trainer.training.device import format_duration
 from augsvc_client.trainer.training.loop import Diverged
 
@@ -28,14 +31,24 @@ WHOLE = "whole"  # the run itself
 _MAX_BYTES = 64 << 20
 
 Scores = dict[str, float | None]  # accuracy in [0, 1] by test; None without samples, and of a run that diverged
+Source = Mapping[str, Any]  # what a score was measured with
+Run = tuple[Scores, Source]
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Recipe fields that differ from those of the run, by dotted name; `members`: networks whose mean probabilities count."""
+    """Recipe fields that differ from those of the run, by dotted name; `members`: networks whose mean probabilities count.
+
+    `fit`: what gives the scores for a recipe and a server's URL, in place of networks.
+    """
 
     values: Mapping[str, object] = field(default_factory=dict)
     members: int = 1
+    fit: Callable[[Recipe, str], Scores] | None = None
+
+    def names(self, name: str) -> list[str]:
+        """Of its scores: `name`, and of an ensemble's members "NAME #0", "NAME #1", …"""
+        return [name, *(f"{name} #{i}" for i in range(self.members) if self.members > 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +76,7 @@ class PairedScores(ABC):
     @property
     def reading(self) -> str:
         """How to read the differences, as part of a sentence."""
-        seeds = len(self.scores[WHOLE])
+        seeds = max(map(len, self.scores.values()))
         if seeds == 1:
             return "one seed only, so the variation between seeds is unknown."
         return (
@@ -87,51 +100,70 @@ class PairedScores(ABC):
 
 
 def run_variants(
-    first: Outcome, variants: Mapping[str, Variant], progress: Progress, file: Path, *, resume: bool = False
+    recipe: Recipe,
+    url: str,
+    variants: Mapping[str, Variant],
+    progress: Progress,
+    file: Path,
+    *,
+    first: Outcome | None = None,
+    resume: bool = False,
+    origin: Source = MappingProxyType({}),
 ) -> dict[str, list[Scores]]:
-    """Train all variants, WHOLE among them, `ablation.seeds` times each; `first` is the first repetition of WHOLE, whose
-    versions of the datasets all read.
+    """Train all variants of a resolved recipe `ablation.seeds` times each, on the same versions of the datasets.
 
-    `file` is written after each run; with `resume`, the runs in it are not repeated if the recipe is the same. Raises as
-    `run`, but for a variant that diverges, and ValueError if no test has samples.
+    `first`: a run of the recipe that is the first repetition of WHOLE. `file` is written after each run, with `origin` and
+    the versions that it was measured with; with `resume`, the runs in it are not repeated if recipe, data and variant are
+    the same. Raises as `run`, but for a variant that diverges, and ValueError if no test has samples.
     """
-    recipe, whole = first.recipe, _scores(first)
-    if all(score is None for score in whole.values()):
+    if first is not None and all(score is None for score in _scores(first).values()):
         raise ValueError("--ablate: no test has a sample to compare the variants on")
-    saved = _load_scores(first, file) if resume else {}
-    scores = {name: saved.get(name, [])[: recipe.ablation.seeds] for name in variants}
-    scores[WHOLE] = scores[WHOLE] or [whole]
-    missing = [(seed, name) for seed in range(recipe.ablation.seeds) for name in variants if seed >= len(scores[name])]
+    datasets, identity, server = _identify(recipe, url, None if first is None else first.datasets)
+    saved = _load(file, identity, variants) if resume else {}
+    seeds = recipe.ablation.seeds
+    runs = {each: saved.get(each, [])[:seeds] for name, variant in variants.items() for each in variant.names(name)}
+    if first is not None and not runs[WHOLE]:
+        runs[WHOLE] = [(_scores(first), {**origin, **first.provenance})]
+    missing = [(seed, name) for seed in range(seeds) for name in variants if seed >= len(runs[name])]
     started_s = perf_counter()
     for number, (seed, name) in enumerate(missing, 1):
-        scores[name].append(_run_variant(first, variants[name], seed, progress, f"{name} #{seed}"))
-        for task in progress.tasks[-variants[name].members :]:
+        variant, before = variants[name], len(progress.tasks)
+        scores = _run_variant(_vary(recipe, variant, seed), url, variant, progress, f"{name} #{seed}", datasets)
+        source = {**origin, **collect_provenance(server)}
+        for each, score in zip(variant.names(name), scores, strict=True):
+            runs[each].append((score, source))
+        for task in progress.tasks[before:]:
             progress.update(task.id, visible=False)  # thirty bars would fill the screen
         if is_main_process():
-            write_file(file, json.dumps({**_identity(first), "scores": scores}, indent=1, allow_nan=False))
+            _save(runs, file, {**identity, "variants": {name: variant.values for name, variant in variants.items()}})
         remaining_s = (perf_counter() - started_s) / number * (len(missing) - number)
-        line = f"{number} of {len(missing)} {name} #{seed}: {_format_scores(scores[name][-1])}"
+        line = f"{number} of {len(missing)} {name} #{seed}: {_format_scores(scores[0])}"
         line += f"; about {format_duration(remaining_s)} to go" if remaining_s else ""
         progress.console.print(line, highlight=False, soft_wrap=True)
-    return scores
+    return {name: [score for score, _ in repetitions] for name, repetitions in runs.items()}
 
 
-def _run_variant(first: Outcome, variant: Variant, seed: int, progress: Progress, title: str) -> Scores:
-    recipe, start = _vary(first.recipe, variant, seed), Start(first.datasets)
+def _run_variant(
+    recipe: Recipe, url: str, variant: Variant, progress: Progress, title: str, datasets: Datasets
+) -> list[Scores]:
+    """The scores of `variant.names`."""
     try:
+        if variant.fit is not None:
+            return [variant.fit(recipe, url)]
         if variant.members == 1:
-            return _scores(run(recipe, first.url, progress, title, start=start))
-        ensemble = run_ensemble(recipe, first.url, progress, variant.members, start=start)
+            return [_scores(run(recipe, url, progress, title, start=Start(datasets)))]
+        ensemble = run_ensemble(recipe, url, progress, variant.members, start=Start(datasets))
     except Diverged:
-        return dict.fromkeys(first.predictions)
-    return {test: nan_to_none(ensemble.accuracy(test)) for test in first.predictions}
+        return [dict.fromkeys(recipe.evaluation.tests or {}) for _ in variant.names(title)]
+    mean: Scores = {test: nan_to_none(ensemble.accuracy(test)) for test in recipe.evaluation.tests or {}}
+    return [mean, *map(_scores, ensemble.members)]
 
 
 def _vary(recipe: Recipe, variant: Variant, seed: int) -> Recipe:
     """The recipe of a variant in repetition `seed`, without the evaluations that only a report needs."""
-    every = recipe.evaluation.every if recipe.training.patience else recipe.training.epochs
-    minimal = {"evaluation.every": every, "evaluation.views": 1, "evaluation.mc_passes": 0}
-    return recipe.repetition(seed).override({**variant.values, **minimal})
+    changed = recipe.repetition(seed).override(variant.values)
+    every = changed.evaluation.every if changed.training.patience else changed.training.epochs
+    return changed.override({"evaluation.every": every, "evaluation.views": 1, "evaluation.mc_passes": 0})
 
 
 def _scores(outcome: Outcome) -> Scores:
@@ -142,19 +174,49 @@ def _format_scores(scores: Scores) -> str:
     return ", ".join(f"{test} none" if score is None else f"{test} {score:.1%}" for test, score in scores.items())
 
 
-def _identity(first: Outcome) -> dict[str, Any]:
-    """What two comparisons must share to be the same, apart from the number of seeds."""
-    recipe = first.recipe.model_dump(mode="json")
-    compared = {group: recipe[group] for group in recipe if group != "ablation"}
-    return {"stream": first.stream["id"], "recipe": compared, "tests": list(_scores(first))}
+def _identify(recipe: Recipe, url: str, known: Datasets | None) -> tuple[Datasets, dict[str, Any], dict[str, Any]]:
+    """The datasets that are read, what two comparisons must share to be the same, and the server's description of itself."""
+    with training_loader(recipe, url, versions_of(known or {})) as loader:
+        client = loader.stream.client
+        served = known or {entry["name"]: entry for entry in client.datasets()}
+        datasets = {name: served[name] for name in dataset_names(recipe)}
+        identity = {"stream": loader.stream.id, "datasets": dict(versions_of(datasets)), "recipe": _compared(recipe)}
+        return datasets, identity, client.version()
 
 
-def _load_scores(first: Outcome, file: Path) -> dict[str, list[Scores]]:
+def _compared(recipe: Recipe) -> dict[str, Any]:
+    """The fields that results depend on; the number of seeds may change."""
+    return recipe.model_dump(mode="json", exclude={"ablation"})
+
+
+def _save(runs: Mapping[str, Sequence[Run]], file: Path, identity: Mapping[str, Any]) -> None:
+    scores, sources = ({name: [run[i] for run in each] for name, each in runs.items()} for i in (0, 1))
+    write_file(file, json.dumps({**identity, "scores": scores, "sources": sources}, indent=1, allow_nan=False) + "\n")
+
+
+def _load(file: Path, identity: Mapping[str, Any], variants: Mapping[str, Variant]) -> dict[str, list[Run]]:
+    """The saved runs of the same comparison by name, of variants that have not changed."""
     if not file.exists():
         return {}
     try:
         saved = dict(json.loads(read_file(file, _MAX_BYTES)))
-        same = all(saved.get(key) == value for key, value in _identity(first).items())
-        return {name: list(map(dict, scores)) for name, scores in saved["scores"].items()} if same else {}
+        there = {
+            **saved,
+            "recipe": _compared(parse_recipe(saved["recipe"])),
+        }  # fields that it lacks are at their defaults
+        if any(there.get(key) != value for key, value in identity.items()):
+            return {}
+        runs: dict[str, list[Run]] = {}
+        for name, variant in variants.items():
+            if saved["variants"].get(name) == json.loads(json.dumps(variant.values)):
+                found = {each: _pairs(saved, each) for each in variant.names(name)}
+                whole = min(map(len, found.values()))  # an ensemble's members may be missing
+                runs |= {each: pairs[:whole] for each, pairs in found.items()}
+        return runs
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
-        raise ValueError(f"{file} is damaged: delete it to start the ablation over") from err
+        raise ValueError(f"{file} is damaged: delete it to start the comparison over") from err
+
+
+def _pairs(saved: Mapping[str, Any], name: str) -> list[Run]:
+    scores, sources = (saved[key].get(name, []) for key in ("scores", "sources"))
+    return [(dict(score), dict(source)) for score, source in zip(scores, sources, strict=False)]

@@ -6,14 +6,12 @@ network → export → model-fp16.safetensors, model.onnx, model-int8.onnx → s
 import copy
 import json
 import logging
-import statistics
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -25,13 +23,13 @@ from torch import nn
 from augsvc_client.trainer.export.card import EXPORTS, load_weights
 from augsvc_client.trainer.files import describe_write_error, write_file
 from augsvc_client.trainer.models.build import Inputs
+from augsvc_client.trainer.training.device import median_ms
 from augsvc_client.trainer.training.learner import Batch, input_tensor
 
 F32 = npt.NDArray[np.float32]
 Runner = Callable[[F32], F32]  # inputs N,… → logits N,K
 
 _TOLERANCE = 1e-3  # between logits of torch and ONNX Runtime, which sum in different orders; 1e-5 was measured
-_LATENCY_RUNS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +192,7 @@ def _accuracy(runner: Runner, test: Sequence[Batch]) -> float | None:
 
 def _latency_ms(runner: Runner, inputs: Inputs) -> float:
     sample = inputs.example(1).numpy()
-    runner(sample)
-    times = []
-    for _ in range(_LATENCY_RUNS):
-        started_s = perf_counter()
-        runner(sample)
-        times.append(perf_counter() - started_s)
-    return 1000 * statistics.median(times)
+    return median_ms(lambda: runner(sample))
 
 
 def _arrays(batches: Iterable[Batch]) -> Iterator[F32]:

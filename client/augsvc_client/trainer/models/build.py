@@ -150,8 +150,8 @@ class Facts:
     """Size and cost of a network; `multiplications` (by weights and in the audio front end) are per sample.
 
     `bytes` counts the saved weights and statistics, `tables` the front end's fixed tables. `plain_…`: the same network with
-    a 3×3 convolution in place of every fire module. `dropout`, `xavier`: names of the layers that have it; `xavier` is
-    empty for networks of installed packages, which initialise themselves.
+    a 3×3 convolution in place of every fire module. `xavier`: names of the layers that have it; none in networks of installed
+    packages, which initialise themselves.
     """
 
     parameters: int
@@ -160,7 +160,6 @@ class Facts:
     multiplications: int
     plain_parameters: int
     plain_multiplications: int
-    dropout: tuple[str, ...]
     xavier: tuple[str, ...]
 
 
@@ -171,7 +170,6 @@ def facts(model: nn.Module, choice: ModelChoice, inputs: Inputs) -> Facts:
     if any(isinstance(module, Fire) for module in model.modules()):
         others = choice.model_copy(update={"convolutions": "plain", "max_size": None})
         plain = build_model(others, inputs, classes, seed=0)
-    named = list(model.named_modules())
     return Facts(
         parameters=count_parameters(model),
         bytes=size_bytes(model),
@@ -179,10 +177,9 @@ def facts(model: nn.Module, choice: ModelChoice, inputs: Inputs) -> Facts:
         multiplications=multiplications,
         plain_parameters=count_parameters(plain),
         plain_multiplications=_multiplications(plain, inputs)[0],
-        dropout=tuple(name for name, module in named if isinstance(module, nn.Dropout)),
         xavier=tuple(
             name
-            for name, module in named
+            for name, module in model.named_modules()
             if choice.name in BUILTIN_MODELS and isinstance(module, nn.Linear) and uses_xavier(module, choice)
         ),
     )

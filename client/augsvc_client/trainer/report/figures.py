@@ -61,17 +61,12 @@ def _pixel_axes(width: int, height: int, scale: int) -> tuple[Figure, Axes]:
     return figure, figure.add_axes(area, frameon=False)
 
 
-def draw_curves(history: Sequence[Epoch], floor: float = 0.0) -> bytes:
-    """Losses, solid for training and dashed for tests, and the accuracy on each test, with that of training dashed.
-
-    `floor`: the lowest possible training loss; above 0 a dotted line marks it.
-    """
+def draw_curves(history: Sequence[Epoch]) -> bytes:
+    """Losses, solid for training and dashed for tests, and the accuracy on each test, with that of training dashed."""
     tests = list(history[-1].scores)
     figure = _new_figure(4.0 * (1 + len(tests)), 3.5)
     panels = figure.subplots(1, 1 + len(tests), squeeze=False, sharex=True)[0]
-    _style(panels[0], "epoch", "", f"loss (dashed: tests{'; dotted: floor' if floor > 0 else ''})")
-    if floor > 0:
-        panels[0].axhline(floor, color=INK, linewidth=1.0, linestyle=":")
+    _style(panels[0], "epoch", "", "loss (dashed: tests)")
     _draw_line(panels[0], [(epoch.number, epoch.loss) for epoch in history], "-")
     trained = [(epoch.number, 100 * epoch.accuracy) for epoch in history if epoch.accuracy is not None]
     for panel, test in zip(panels[1:], tests, strict=True):

@@ -3,10 +3,7 @@
 Outcome → measure → Measurements: order and augmentation, the range of inputs, latency, both orders of pooling and activation
 """
 
-import statistics
-from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -16,9 +13,11 @@ from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.models.build import BUILTIN_MODELS, build_model
 from augsvc_client.trainer.report.diversity import Diversity, Overlap, measure_diversity, measure_overlap
 from augsvc_client.trainer.training.data import training_loader
+from augsvc_client.trainer.training.device import median_ms, time_ms
 from augsvc_client.trainer.training.learner import Batch, input_tensor
+from augsvc_client.trainer.training.sample_grid import SampleGrid, collect_sample_grid
 
-_LATENCY_RUNS = 30
+_GRID_EPOCHS = 6
 _PAIRED_RUNS = 15
 _MAX_VALUES = 1 << 18  # in the batch that both orders are timed on: 64 images of 64 × 64
 
@@ -67,6 +66,14 @@ def measure(outcome: Outcome) -> Measurements:
     )
 
 
+def read_sample_grid(outcome: Outcome) -> SampleGrid | None:
+    """Training samples as stored and in the first epochs; None for audio. Raises the client's errors."""
+    if outcome.inputs.rate:
+        return None
+    with training_loader(outcome.recipe, outcome.url, outcome.versions) as loader:
+        return collect_sample_grid(loader.stream, outcome.classes, min(_GRID_EPOCHS, len(outcome.history)))
+
+
 def _input_range(outcome: Outcome, batch: Batch) -> tuple[float, float]:
     x = input_tensor(batch)
     if outcome.inputs.rate:
@@ -84,10 +91,9 @@ def _measure_latency_ms(outcome: Outcome) -> float:
     training = model.training
     model.eval()
     with torch.inference_mode():
-        model(sample).cpu()
-        times = [_time_ms(lambda: model(sample).cpu()) for _ in range(_LATENCY_RUNS)]  # .cpu() waits for the device
+        latency_ms = median_ms(lambda: model(sample).cpu())  # .cpu() waits for the device
     model.train(training)
-    return statistics.median(times)
+    return latency_ms
 
 
 def time_pooling_orders(outcome: Outcome) -> PoolingTimes | None:
@@ -113,14 +119,8 @@ def time_pooling_orders(outcome: Outcome) -> PoolingTimes | None:
     train_step(after)  # warm up
     train_step(before)
     pairs = np.array(
-        [(_time_ms(lambda: train_step(after)), _time_ms(lambda: train_step(before))) for _ in range(_PAIRED_RUNS)]
+        [(time_ms(lambda: train_step(after)), time_ms(lambda: train_step(before))) for _ in range(_PAIRED_RUNS)]
     )
     low, median, high = np.percentile(pairs[:, 1] / pairs[:, 0], (25, 50, 75)).tolist()
     after_ms, before_ms = np.median(pairs, axis=0).tolist()
     return PoolingTimes(samples, after_ms, before_ms, (low, median, high))
-
-
-def _time_ms(work: Callable[[], object]) -> float:
-    started_s = perf_counter()
-    work()
-    return 1000 * (perf_counter() - started_s)

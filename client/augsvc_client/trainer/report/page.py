@@ -11,9 +11,16 @@ from augsvc_client.trainer.experiments.findings import SanityResult
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.variants import PairedScores
 from augsvc_client.trainer.report.calibration import compute_calibration
-from augsvc_client.trainer.report.figures import draw_confusion, draw_errors, draw_reliability, figure_text
+from augsvc_client.trainer.report.figures import (
+    draw_confusion,
+    draw_curves,
+    draw_errors,
+    draw_reliability,
+    draw_sample_grid,
+    figure_text,
+)
 from augsvc_client.trainer.report.html import document, figure, heading, paragraph
-from augsvc_client.trainer.report.measurements import Measurements, measure
+from augsvc_client.trainer.report.measurements import Measurements, measure, read_sample_grid
 from augsvc_client.trainer.report.practices import Run, review_practices
 from augsvc_client.trainer.report.tables import format_fraction, html_table
 from augsvc_client.trainer.training.data import test_loader
@@ -24,24 +31,21 @@ _SHOWN_ERRORS = 12
 
 def render_run_page(
     outcome: Outcome,
-    curves: bytes,
-    grid: bytes | None,
     *,
     members: int = 1,
     ablation: PairedScores | None = None,
     sanity: SanityResult | None = None,
 ) -> str:
-    """The HTML page; reads the worst errors and a few batches from the run's server, so it raises the client's errors.
+    """The HTML page; reads samples, the worst errors and a few batches from the run's server, so it raises the client's errors.
 
-    `curves`, `grid`: PNGs of `draw_curves` and `draw_sample_grid`; `members`: size of the ensemble that the run belongs to;
-    `sanity`: the result of an earlier `--sanity`.
+    `members`: size of the ensemble that the run belongs to; `sanity`: the result of an earlier `--sanity`.
     """
     measured = measure(outcome)
     ablated = "" if ablation is None else ablation.title
     run = Run(outcome=outcome, measured=measured, members=members, ablated=ablated, sanity=sanity)
     sections = [
         *_summary(outcome, measured),
-        *_training(curves, grid),
+        *_training(outcome),
         *(part for name, predictions in outcome.predictions.items() for part in _test(outcome, name, predictions)),
         *([] if ablation is None else _ablation(ablation)),
         *_practices(run),
@@ -76,16 +80,17 @@ def _summary(outcome: Outcome, measured: Measurements) -> list[str]:
     ]
 
 
-def _training(curves: bytes, grid: bytes | None) -> list[str]:
+def _training(outcome: Outcome) -> list[str]:
+    grid = read_sample_grid(outcome)
     samples = (
         []
         if grid is None
         else [
             heading("Samples that the network saw"),
-            figure("Stored samples, and their augmented versions by epoch", grid),
+            figure("Stored samples, and their augmented versions by epoch", draw_sample_grid(grid)),
         ]
     )
-    return [*samples, heading("Learning curves"), figure("Loss and accuracy", curves)]
+    return [*samples, heading("Learning curves"), figure("Loss and accuracy", draw_curves(outcome.history))]
 
 
 def _test(outcome: Outcome, name: str, predictions: Predictions) -> list[str]:

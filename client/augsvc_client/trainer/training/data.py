@@ -4,6 +4,7 @@ Recipe → training_loader, test_loader → RemoteDataLoader;  Stream → Inputs
 """
 
 from collections.abc import Mapping, Sequence, Set
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -27,26 +28,16 @@ def training_loader(recipe: Recipe, url: str, versions: Versions = _CURRENT) -> 
     """The training batches of a recipe, from these versions of the datasets."""
     data = recipe.data
     chosen = {**(data.subset or {}), **({} if data.per_class is None else {"per_class": data.per_class})}
-    return RemoteDataLoader(
-        url,
+    return _open(recipe, url)(
         dataset=data.dataset,
         pipeline="standard" if data.pipeline is None else data.pipeline,
         batch_size=data.batch_size,
-        size=data.size,
-        seconds=data.seconds,
-        sample_rate=data.sample_rate,
-        channels=1 if data.sample_rate else None,  # of clips: the networks take one
-        fit=data.fit,
         subset=_with_seed(recipe, chosen),
         weights=data.weights,
         block=data.block,
         order_seed=_seed(recipe, data.order_seed),
         aug_seed=_seed(recipe, data.aug_seed),
         shuffle=data.shuffle,
-        scale=data.scale,
-        prefetch=data.prefetch,
-        device=choose_device(recipe.training.device).kind,
-        wait_s=data.wait_s,
         dataset_version=versions.get(data.dataset),
     )
 
@@ -66,26 +57,34 @@ def test_loader(
     `pipeline` replaces the test's pipeline. `shuffle` is for callers that read only the first batches: a dataset may be
     sorted by class.
     """
-    data, test = recipe.data, (recipe.evaluation.tests or {})[name]
-    return RemoteDataLoader(
-        url,
+    test = (recipe.evaluation.tests or {})[name]
+    return _open(recipe, url)(
         dataset=test.dataset,
         pipeline=test.pipeline if pipeline is None else pipeline,
         batch_size=recipe.evaluation.batch_size or limit_batch(recipe),
+        subset=_with_seed(recipe, test.subset or {}),
+        shuffle=shuffle,
+        drop_last=False,
+        view=view,
+        dataset_version=versions.get(test.dataset),
+    )
+
+
+def _open(recipe: Recipe, url: str) -> partial[RemoteDataLoader]:
+    """A loader on the canvas and for the device of the recipe."""
+    data = recipe.data
+    return partial(
+        RemoteDataLoader,
+        url,
         size=data.size,
         seconds=data.seconds,
         sample_rate=data.sample_rate,
         channels=1 if data.sample_rate else None,  # of clips: the networks take one
         fit=data.fit,
-        subset=_with_seed(recipe, test.subset or {}),
-        shuffle=shuffle,
-        drop_last=False,
         scale=data.scale,
         prefetch=data.prefetch,
         device=choose_device(recipe.training.device).kind,
         wait_s=data.wait_s,
-        view=view,
-        dataset_version=versions.get(test.dataset),
     )
 
 

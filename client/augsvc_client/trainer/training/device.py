@@ -3,6 +3,7 @@
 Recipe → choose_device → Device (name, capability, memory, bf16) → scale_for_device → the recipe for it, and warnings
 """
 
+import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
@@ -19,6 +20,7 @@ _EVALUATION_BATCH = 256
 _MAX_PIXELS = 1 << 23
 _SIDE = 32  # of the canvas, if it is open
 _MIN_CAPABILITY = (7, 0)  # the first with tensor cores
+_TIMED_RUNS = 30
 _WARMUP_STEPS, _TIMED_STEPS = 2, 6  # the duration is estimated after both
 
 Event = TypeVar("Event", bound=Step | Epoch)
@@ -99,6 +101,19 @@ def with_estimate(events: Iterable[Event], notify: Callable[[str], None]) -> Ite
                 remaining = format_duration(step_s * (event.total - event.number))
                 notify(f"{event.total} steps: about {remaining} to go, evaluation excluded")
         yield event
+
+
+def time_ms(work: Callable[[], object]) -> float:
+    """Milliseconds that it takes."""
+    started_s = perf_counter()
+    work()
+    return 1000 * (perf_counter() - started_s)
+
+
+def median_ms(work: Callable[[], object]) -> float:
+    """The median of 30 times, after one that is not counted."""
+    work()
+    return statistics.median(time_ms(work) for _ in range(_TIMED_RUNS))
 
 
 def format_duration(seconds: float) -> str:

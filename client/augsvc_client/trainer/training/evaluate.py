@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import entr
 from torch import nn
 
 from augsvc_client.loaders.remote import RemoteDataLoader
@@ -99,12 +100,11 @@ class Predictions:
 class Uncertainty:
     """Mean of passes with dropout on (Monte Carlo dropout, Gal & Ghahramani 2016), and its uncertainty in nats (N,).
 
-    `entropy` is the entropy of the mean prediction. `mutual_information` is the part of it due to disagreement between the
-    passes: uncertainty about the weights, as opposed to noise in the data.
+    `mutual_information` is the part of the mean's entropy due to disagreement between the passes: uncertainty about the
+    weights, as opposed to noise in the data.
     """
 
     predictions: Predictions
-    entropy: npt.NDArray[np.float32]
     mutual_information: npt.NDArray[np.float32]
 
 
@@ -141,9 +141,9 @@ def predict_uncertainty(
     with seeded_rng(f"{seed} {rank()}", next(model.parameters()).device):
         predictions = _infer(model, loader, leave_out, infer)
     mean = average_predictions(predictions)
-    expected = np.mean([_entropy(each.probabilities) for each in predictions], axis=0)
-    entropy = _entropy(mean.probabilities)
-    return Uncertainty(mean, entropy, np.maximum(entropy - expected, 0).astype(np.float32))
+    expected = np.mean([entr(each.probabilities).sum(axis=1) for each in predictions], axis=0)
+    disagreement = entr(mean.probabilities).sum(axis=1) - expected
+    return Uncertainty(mean, np.maximum(disagreement, 0).astype(np.float32))
 
 
 def _infer(
@@ -167,7 +167,3 @@ def _infer(
     output = gather_rows(torch.cat(outputs, dim=1).transpose(0, 1)).numpy()
     order = np.argsort(index, kind="stable")
     return [Predictions(index[order], label[order], output[order, i]) for i in range(output.shape[1])]
-
-
-def _entropy(probabilities: Probabilities) -> npt.NDArray[np.float32]:
-    return np.asarray(-(probabilities * np.log(np.maximum(probabilities, 1e-12))).sum(axis=1), np.float32)

@@ -26,6 +26,24 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
+def interrupt_on_sigterm() -> Iterator[None]:
+    """SIGTERM in the block raises Interrupted, as Ctrl-C raises KeyboardInterrupt: between the steps of two networks, and while
+    results are written, there is no step to wait for. Main thread only."""
+    if current_thread() is not main_thread():
+        yield
+        return
+
+    def handle(signum: int, _frame: FrameType | None) -> None:
+        raise Interrupted("terminated", signum)
+
+    previous = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
 def catch_signals() -> Iterator[StopRequest]:
     """A request that the first Ctrl-C or SIGTERM in the block fills in; the next one acts as usual. Main thread only."""
     request = StopRequest()

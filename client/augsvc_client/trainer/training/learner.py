@@ -181,13 +181,6 @@ def make_ema(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=average)
 
 
-def loss_floor(classes: int, smoothing: float) -> float:
-    """The lowest possible training loss with label smoothing: the entropy of a smoothed label, in nats."""
-    other = smoothing / classes
-    probabilities = [1 - smoothing + other, *[other] * (classes - 1)]
-    return -sum(p * math.log(p) for p in probabilities if p)
-
-
 def uses_bf16(recipe: Recipe, device: torch.device) -> bool:
     """Whether the forward pass runs in bfloat16."""
     if recipe.training.amp == "auto":
