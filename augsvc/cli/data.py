@@ -66,7 +66,7 @@ def check(given: Sequence[str], config: Path | None, every: bool, strict: bool, 
             valid = [check_dataset(engine, name, every, strict, console) for name in dict.fromkeys(names)]
     if not names:
         console.print("no datasets are in the settings: --built-in checks those of the package")
-    names_only = [name for name, entry in settings.datasets.items() if not getattr(entry, "digest_contents", True)]
+    names_only = [name for name, entry in settings.datasets.items() if not entry.covers_contents]
     if names_only:
         cover = "versions cover names and sizes of samples, and all labels; with `digest_contents: true` all contents"
         console.print(f"{safe(', '.join(names_only))}: {cover}", highlight=False, soft_wrap=True)

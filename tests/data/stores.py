@@ -17,6 +17,7 @@ class Store:
 
     def __init__(self):
         self.objects, self.status, self.requests, self.page, self.is_closed = {}, 0, [], 1000, False
+        self.has_ranges = True
         handler = type("Handler", (_Handler,), {"store": self})
         self.released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -89,7 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read(self, data):
         headers = {"ETag": f'"{_tag(data)}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
-        if asked := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")):
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if asked and self.store.has_ranges:
             start, stop = int(asked[1]), min(int(asked[2]) + 1, len(data))
             if start >= len(data):
                 self._answer(416, b"")

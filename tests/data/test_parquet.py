@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from augsvc.data.cache import DecodedCache
-from augsvc.data.formats import arrow_sizes, parquet
+from augsvc.data.formats import arrow_sizes, parquet, temporary
 from augsvc.data.formats.parquet import ParquetSettings
 
 FEATURES = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["cat", "dog", "owl"]}}
@@ -85,6 +85,8 @@ def test_the_copy_outlives_the_files_and_the_version_covers_their_contents(tmp_p
     write(path, table([0, 1, 2]), compression="zstd")
     (packed,) = opened(tmp_path)
     assert (source.read(1).image == noise_image(1)).all() and (other.read(1).image == noise_image(51)).all()
+    assert source.fingerprints() == packed.fingerprints() and "a.parquet/1" in packed.fingerprints()
+    assert not set(source.fingerprints().values()) & set(other.fingerprints().values())
     assert source.info.version != other.info.version and (packed.read(1).image == noise_image(1)).all()
     assert "MB of images copied" in source.notes()[0]
 
@@ -311,7 +313,7 @@ def test_compressed_feather_files_are_read(tmp_path):
 
 def test_a_full_disk_is_named(tmp_path, monkeypatch):
     write(tmp_path / "a.parquet", table([0]))
-    monkeypatch.setattr(parquet.tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("wb", 0))  # noqa: SIM115
+    monkeypatch.setattr(temporary.tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("wb", 0))  # noqa: SIM115
     assert "no room for the copy" in refusal(tmp_path)
 
 

@@ -10,26 +10,15 @@ from PIL import Image
 from pydantic import ValidationError
 
 from augsvc.data.cache import DecodedCache
-from augsvc.data.formats import object_store
 from augsvc.data.formats.image_folder import ImageFolderSettings
 from augsvc.data.formats.manifest import ManifestSettings
 from augsvc.data.formats.webdataset import WebDatasetSettings
 from augsvc.data.formats.yolo import YoloSettings
 from augsvc.errors import DatasetChanged, DatasetUnavailable, Undecodable
-from tests.data.stores import OPTIONS, SECRET, Store
+from tests.data.stores import OPTIONS, SECRET
 from tests.data.test_records import FORMATS, SHARDS
 
 pytest.importorskip("obstore")
-
-
-@pytest.fixture
-def store(monkeypatch):
-    monkeypatch.setattr(object_store, "_FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(object_store, "_RETRYING_S", 0.5)
-    monkeypatch.setattr(object_store, "_SILENCE_S", 0.2)
-    store = Store()
-    yield store
-    store.close()
 
 
 def png(level, size=(6, 4)):

@@ -18,7 +18,7 @@ from augsvc.data.formats.annotations import Annotations, MaskPainter, Objects
 from augsvc.data.formats.class_order import require_class_names
 from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
 from augsvc.data.formats.faults import Faults
-from augsvc.data.formats.file_source import Files, FileSource
+from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
 from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
 from augsvc.data.formats.index import note_twins
@@ -28,7 +28,7 @@ from augsvc.errors import Undecodable
 from augsvc_client.decoding.duration import image_decoding_seconds
 
 
-class AnnotatedFormat(ImageFilesSettings, StoredFormat):
+class AnnotatedFormat(ImageFilesSettings, StoredFormat, FilesFormat):
     """The operator's settings that all formats of annotated images have."""
 
     @abstractmethod

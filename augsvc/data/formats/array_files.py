@@ -67,8 +67,9 @@ class ArrayFilesSettings(ArraysFormat):
         """By file, or by the names of the arrays in one file."""
         found: dict[str, tuple[str, npt.NDArray[Any], npt.NDArray[Any]]] = {}
         for split, file in self._find_files(root).items():
+            data = root.read(file, _MAX_BYTES)
             try:
-                arrays = read_arrays(root.read(file, _MAX_BYTES), file)
+                arrays = read_arrays(data, file)
                 for inner, (images, labels) in self._find_arrays(arrays, split).items():
                     found[inner] = (
                         file,

@@ -18,7 +18,8 @@ from pydantic import StringConstraints
 from augsvc.arrays import I64, U8, Sample
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
-from augsvc.data.formats.format import DatasetFormat, give_statistics
+from augsvc.data.formats.format import give_statistics
+from augsvc.data.formats.store_root import StoredFormat
 from augsvc.data.source import LabelKind, Source, SourceInfo
 
 Name = Annotated[str, StringConstraints(min_length=1)]
@@ -53,11 +54,9 @@ class LabelledArrays:
         return "class" if self.labels.ndim == 1 else "multi_label"
 
 
-class ArraysFormat(DatasetFormat):
+class ArraysFormat(StoredFormat):
     """The operator's settings that all formats of arrays have."""
 
-    path: Path  # the folder of the files
-    follow_links: tuple[Path, ...] = ()
     classes: tuple[Name, ...] = ()  # in the order of the labels; none: those of the format, or 0, 1, 2, …
     statistics: Path | None = None
 
@@ -72,7 +71,7 @@ class ArraysFormat(DatasetFormat):
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
         """NAME, or NAME/train, NAME/val and NAME/test; raises as `read_splits`."""
         with name_faults(name):
-            root = DatasetRoot(self.path, self.follow_links)
+            root = self.open_root()
             splits = self.read_splits(root)
             for split, arrays in splits.items():
                 _require_labels(arrays, f"the split {split!r}" if split else "the dataset")

@@ -30,6 +30,7 @@ from augsvc.data.formats.files import (
 )
 from augsvc.data.formats.index import LINK_CURE, MAX_DEPTH, Index, find_links, list_names
 from augsvc.data.formats.object_store import ObjectStore
+from augsvc.data.formats.temporary import copy_to_temporary
 from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
 
@@ -122,14 +123,29 @@ class DatasetRoot:
             raise ValueError(f"{self.locate(name)} cannot be read ({err.strerror})") from err
         return os.fdopen(opened, "rb")
 
+    def open_local(self, name: str, folder: Path | None) -> BufferedReader:
+        """As `open`, for many accesses: an object of a store is copied first, to a temporary file in `folder`."""
+        opened = self.open(name)
+        if self.store is None:
+            return opened
+        with opened:
+            return copy_to_temporary(opened, folder)
+
     def read(self, name: str, max_bytes: int = MAX_LABEL_BYTES) -> bytes:
         """The contents of a file; raises as `open`, and for one of more than `max_bytes`."""
         with self.open(name) as file:
             n_bytes = file.seek(0, os.SEEK_END)
-            file.seek(0)
             if n_bytes > max_bytes:
                 raise ValueError(f"{self.locate(name)} has more than {max_bytes:,} bytes")
-            return retry_faults(self.locate(name), partial(file.read, n_bytes), self.pause)
+
+            def read_whole() -> bytes:
+                file.seek(0)  # also of another attempt
+                return file.read(n_bytes)
+
+            data = retry_faults(self.locate(name), read_whole, self.pause)
+        if len(data) != n_bytes:
+            raise ValueError(f"{self.locate(name)} changed while it was read")
+        return data
 
     def read_text(self, name: str) -> str:
         """As `read`, as text in UTF-8, with or without a byte order mark."""

@@ -33,7 +33,7 @@ from augsvc.data.formats.files import (
     read_range_below,
     retry_faults,
 )
-from augsvc.data.formats.format import DatasetFormat
+from augsvc.data.formats.format import PathFormat
 from augsvc.data.formats.index import Index, Links
 from augsvc.data.formats.object_store import ObjectStore, open_stored
 from augsvc.data.formats.reader import Reader
@@ -47,12 +47,15 @@ logger = logging.getLogger("augsvc.data")
 logger.addHandler(logging.NullHandler())  # commands without a log name faulty files themselves
 
 
-class FilesFormat(DatasetFormat):
+class FilesFormat(PathFormat):
     """The operator's settings that all formats over separate files have; those that change a sample are part of its version."""
 
-    path: Path
-    follow_links: tuple[Path, ...] = ()  # folders that links may lead into, besides `path`
     digest_contents: bool = False  # reads every file at start-up, so that the version covers their contents
+
+    @property
+    def covers_contents(self) -> bool:
+        """As the settings say."""
+        return self.digest_contents
 
 
 @dataclass(frozen=True, slots=True)

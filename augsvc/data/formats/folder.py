@@ -15,7 +15,7 @@ import numpy as np
 from augsvc import __version__
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.faults import Faults
-from augsvc.data.formats.file_source import Files, FileSource
+from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
 from augsvc.data.formats.files import leads_to_folder, list_entries, retry_faults
 from augsvc.data.formats.index import FileType, Index, Links, find_links, list_names
 from augsvc.data.formats.indexer import Indexer
@@ -30,7 +30,7 @@ from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
 
 
-class FolderFormat(StoredFormat):
+class FolderFormat(StoredFormat, FilesFormat):
     """The operator's settings that both kinds of folders have; those that change a sample are part of its version."""
 
     layout: Layout = "auto"  # "classes": sub-folders are classes whatever they are named

@@ -52,12 +52,24 @@ class DatasetFormat(BaseModel, ABC):
         """The most memory that decoding one file may take, by the format's bounds."""
         return 0
 
+    @property
+    def covers_contents(self) -> bool:
+        """Whether the version covers the contents of all files, not their names and sizes alone."""
+        return True
+
     @classmethod
     def path_fields(cls) -> frozenset[str]:
         """The fields that hold paths, which a settings file gives relative to its folder."""
         return frozenset(
             name for name, field in cls.model_fields.items() if Path in (field.annotation, *get_args(field.annotation))
         )
+
+
+class PathFormat(DatasetFormat):
+    """The operator's settings that all formats of files have."""
+
+    path: Path
+    follow_links: tuple[Path, ...] = ()  # folders that links may lead into, besides `path`
 
 
 def give_statistics(sources: Iterable[Source], name: str, path: Path) -> None:

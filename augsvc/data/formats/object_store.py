@@ -30,6 +30,7 @@ _RETRYING_S = 12.0  # from the first attempt on: a request of a trainer waits 60
 _FIRST_PAUSE_S = 0.1  # then twice as long each time
 
 _BUFFER_BYTES = 1 << 16  # requested together of a manifest or the headers of a shard
+_MAX_RANGE_BYTES = 16 << 20  # of a request, which has to end in _TIMEOUT_S
 
 T = TypeVar("T")
 
@@ -126,7 +127,11 @@ class ObjectStore:
                 raise
             identity = self.identify(name)
             if start < identity.n_bytes:
-                raise
+                if self.is_listable:
+                    raise
+                raise OSError(
+                    errno.EIO, "no range of its bytes could be read, which an HTTP server must know"
+                ) from None
             return b"", identity  # a range behind the end is an error too
 
     def _access(self, access: Callable[[], T]) -> T:
@@ -167,14 +172,17 @@ class StoredFile(RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Fills a buffer; raises OSError, and ValueError if the object has changed."""
-        n_bytes = max(0, min(len(buffer), self._indexed.n_bytes - self._position))
+        """Fills a buffer; raises OSError with the object's name, and ValueError if the object has changed."""
+        n_bytes = max(0, min(len(buffer), self._indexed.n_bytes - self._position, _MAX_RANGE_BYTES))
         if not n_bytes:
             return 0
-        if n_bytes == self._indexed.n_bytes:
-            data, identity = self._store.read(self._name, n_bytes)
-        else:
-            data, identity = self._store.read_range(self._name, self._position, n_bytes)
+        try:
+            if n_bytes == self._indexed.n_bytes:
+                data, identity = self._store.read(self._name, n_bytes)
+            else:
+                data, identity = self._store.read_range(self._name, self._position, n_bytes)
+        except OSError as err:
+            raise OSError(err.errno, err.strerror, f"{self._store.url}/{self._name}") from err
         if identity != self._indexed or len(data) != n_bytes:
             raise ValueError(f"{printable(self._name)} changed while it was read")
         buffer[:n_bytes] = data

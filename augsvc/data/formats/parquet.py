@@ -7,8 +7,6 @@ when the server starts, to one file of the bytes alone, which is removed when th
 import errno
 import hashlib
 import os
-import tempfile
-import weakref
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -17,6 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from augsvc.arrays import I64
 from augsvc.data.cache import DecodedCache
@@ -31,6 +30,8 @@ from augsvc.data.formats.index import Index
 from augsvc.data.formats.manifest_labels import LABELS, ClassLabel, Label
 from augsvc.data.formats.manifest_rows import Row
 from augsvc.data.formats.sharded import ShardedFormat, ShardedImages, ShardedSamples, find_shards
+from augsvc.data.formats.store_root import StoredFormat
+from augsvc.data.formats.temporary import Blob
 from augsvc.data.source import Source
 from augsvc_client.text import printable
 
@@ -38,7 +39,7 @@ _EXTENSIONS = frozenset({".parquet", ".arrow"})
 _MIN_IMAGE_BYTES = 64  # that a row counts as: a run length stands for any number of rows, and no image file is smaller
 
 
-class ParquetSettings(ShardedFormat):
+class ParquetSettings(StoredFormat, ShardedFormat):
     """The operator's settings of a folder of Parquet or Arrow files."""
 
     format: Literal["parquet"]
@@ -61,7 +62,7 @@ class ParquetSettings(ShardedFormat):
         with name_faults(name):
             if find_spec("pyarrow") is None:
                 raise ValueError("this format needs pyarrow: pip install 'augsvc[parquet]'")
-            root = DatasetRoot(self.path, self.follow_links)
+            root = self.open_root()
             faults = Faults()
             copies = {
                 split: _Copy(root, files, self, faults) for split, files in find_shards(root, _EXTENSIONS).items()
@@ -75,6 +76,11 @@ class ParquetSettings(ShardedFormat):
         if self.statistics is not None:
             give_statistics(sources, name, self.statistics)
         return sources
+
+    @property
+    def covers_contents(self) -> bool:
+        """Always: the images are copied, and so digested."""
+        return True
 
     @property
     def label_columns(self) -> tuple[str, ...]:
@@ -115,33 +121,6 @@ class _HubClassLabel(ClassLabel):
         return self._annotations(classes, labels)
 
 
-class _Blob:
-    """A temporary file without a name, which ends with this object."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder, prefix="augsvc-", buffering=0)  # noqa: SIM115 - kept open
-        weakref.finalize(self, self._file.close)
-        self.n_bytes = 0
-
-    def append(self, data: bytes) -> None:
-        """Raises ValueError if the disk is full."""
-        try:
-            while data:
-                written = self._file.write(data)
-                data = data[written:]
-                self.n_bytes += written
-        except OSError as err:
-            if err.errno == errno.ENOSPC:
-                raise ValueError(
-                    "there is no room for the copy of the images: set `copy_to` to a folder with more"
-                ) from err
-            raise
-
-    def read(self, offset: int, n_bytes: int) -> bytes:
-        """A range; from any thread."""
-        return os.pread(self._file.fileno(), n_bytes, offset)
-
-
 class _Copy:
     """The images of one split, one after the other in a file, with their labels."""
 
@@ -150,10 +129,11 @@ class _Copy:
         self.files, self._settings, self._faults = tuple(files), settings, faults
         self.label = settings.new_label(settings.label_columns, settings.classes, "|", settings.columns)
         self.class_names: tuple[str, ...] | None = None
-        self.blob, self._digest = _Blob(settings.copy_to), hashlib.sha256()
+        self.blob, self._digest = Blob(settings.copy_to), hashlib.sha256()
         self._places = array("q")  # shard, offset, bytes of each image
+        self.fingerprints: list[bytes] = []  # of the contents of each image
         for shard, file in enumerate(files):
-            with root.open(file) as opened, faults.collect(root.locate(file)):
+            with root.open_local(file, settings.copy_to) as opened, faults.collect(root.locate(file)):
                 limit = MAX_GROWTH * os.fstat(opened.fileno()).st_size
                 columns = [*settings.label_columns, *settings.columns]
                 only_label = (
@@ -197,6 +177,7 @@ class _Copy:
                 continue
             self._places.extend((shard, self.blob.n_bytes, len(row.image)))
             self._digest.update(row.image)
+            self.fingerprints.append(xxhash.xxh3_64_digest(row.image))
             self.blob.append(row.image)
 
 
@@ -232,7 +213,7 @@ class CopiedImages(ShardedImages):
         classes: tuple[str, ...],
         cache: DecodedCache,
     ) -> None:
-        self._blob, self._contents = copy.blob, copy.digest
+        self._blob, self._contents, self._fingerprints = copy.blob, copy.digest, copy.fingerprints
         super().__init__(
             name, settings, root, ShardedSamples(copy.files, copy.places, copy.label.build(classes)), cache
         )
@@ -247,6 +228,10 @@ class CopiedImages(ShardedImages):
         form |= {name: _digest_array(values) for name, values in arrays.items()}
         columns = annotations.columns.items()
         return form | {"columns": {name: [_digest_array(column.values), column.texts] for name, column in columns}}
+
+    def fingerprints(self) -> Mapping[str, bytes]:
+        """Each sample's name, and what differs if its image does: files that are written again may hold the same ones."""
+        return dict(zip(self._files.index.names, self._fingerprints, strict=True))
 
     def notes(self) -> Sequence[str]:
         """The size of the copy, and what all shards note."""

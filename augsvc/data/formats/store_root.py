@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import AfterValidator, SecretStr, model_validator
 
 from augsvc.data.formats.dataset_root import DatasetRoot, join
-from augsvc.data.formats.file_source import FilesFormat
 from augsvc.data.formats.files import ABSENT, IDENTITY, Identity
+from augsvc.data.formats.format import PathFormat
 from augsvc.data.formats.index import Index, Links, list_names
 from augsvc.data.formats.object_store import URL, ObjectStore, open_stored
 from augsvc_client.decoding.limits import is_leftover
@@ -27,7 +27,7 @@ def _url(url: str) -> str:
     return url
 
 
-class StoredFormat(FilesFormat):
+class StoredFormat(PathFormat):
     """The operator's settings of formats that may be in an object store; no place is part of a version."""
 
     url: Annotated[str, AfterValidator(_url)] | None = None  # in place of `path`
@@ -68,7 +68,7 @@ class StoreRoot(DatasetRoot):
         """All objects by name, sorted; raises ValueError."""
         if not self.store.is_listable:
             raise ValueError(
-                f"{self.locate('')} cannot be listed: name the files, as in `manifest`, or use another store"
+                f"{self.locate('')} cannot be listed: name the files, as in `manifest` or `file`, or use another store"
             )
         try:
             return self.store.list()
