@@ -52,6 +52,7 @@ path, an address or a library's message.
 import math
 from collections.abc import Mapping
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from augsvc_client.decoding.errors import Undecodable as Undecodable  # raised by the decoders, which `predict` shares
@@ -64,9 +65,12 @@ class AugsvcError(Exception):
     code: ClassVar[str] = "internal"
     retry_after_s: int | None = None  # sent to the client where waiting helps
 
-    def __init__(self, message: str, *, field: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, field: str | None = None, details: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
+        """`details`: further fields of the response."""
         super().__init__(message)
-        self.message, self.field = message, field
+        self.message, self.field, self.details = message, field, details
 
 
 class SpecInvalid(AugsvcError):
@@ -160,13 +164,10 @@ class MethodNotAllowed(AugsvcError):
 
 
 class StreamMismatch(AugsvcError):
-    """This replica would produce different bytes than those that the id names."""
+    """This replica would produce different bytes than those that the id names; its own id, dataset_version and arithmetic are
+    details."""
 
     status, code = 409, "stream_mismatch"
-
-    def __init__(self, message: str, here: Mapping[str, str]) -> None:
-        super().__init__(message)
-        self.here = dict(here)  # this replica's id, dataset_version and arithmetic, those that the request has
 
 
 class ReloadFailed(AugsvcError):
@@ -182,13 +183,9 @@ class NameTaken(AugsvcError):
 
 
 class UploadConflict(AugsvcError):
-    """Another upload of this name is in progress, or this one continues at another offset."""
+    """Another upload of this name is in progress, or the announced one continues at another offset, which is a detail."""
 
     status, code = 409, "upload_conflict"
-
-    def __init__(self, message: str, offset: int | None = None) -> None:
-        super().__init__(message)
-        self.offset = offset  # where the upload continues, if it is the announced one
 
 
 class UploadTooLarge(AugsvcError):
@@ -310,7 +307,7 @@ class DeviceOutOfMemory(AugsvcError):
 
 
 class Starting(AugsvcError):
-    """The self-test is still running."""
+    """The self-test is still running; how far it is, is a detail: `progress`."""
 
     status, code, retry_after_s = 503, "starting", 1
 

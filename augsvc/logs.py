@@ -50,8 +50,9 @@ def escape_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def set_up(log_format: LogFormat) -> None:
-    """Configures logging of the whole process."""
+def set_up(log_format: LogFormat) -> Console:
+    """Configures logging of the whole process. Returns the console of its lines, which is a terminal if a person reads them."""
+    console = Console(stderr=True, force_terminal=False if log_format == "json" else None)
     handler: logging.Handler = logging.StreamHandler()
     if log_format == "json":
         handler.setFormatter(JsonLines())
@@ -61,9 +62,10 @@ def set_up(log_format: LogFormat) -> None:
         logging.getLogger("augsvc.requests").setLevel(logging.WARNING)  # a line for each request would hide the events
         handler.setFormatter(TextLines("%(asctime)s %(levelname)s %(message)s"))
         if sys.stderr.isatty():
-            handler = RichHandler(console=Console(stderr=True), show_path=False)
+            handler = RichHandler(console=console, show_path=False)
             handler.setFormatter(TextLines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    return console
 
 
 def _log_thread(thread: threading.ExceptHookArgs) -> None:

@@ -25,10 +25,10 @@ from augsvc.cli.memory_limit import memory_limit
 from augsvc.cpus import CORES_VARIABLE
 from augsvc.engine.autoscaling import WAIT
 from augsvc.http import create_app
-from augsvc.http.server.sockets import open_listener
 from augsvc.http.server.uvicorn_server import CLOSE_TIMEOUT_S, Server
 from augsvc.logs import set_up
 from augsvc.settings import Settings, load_settings
+from augsvc.sockets import open_listener
 
 try:
     import ray

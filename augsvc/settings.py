@@ -7,7 +7,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 import yaml
 from pydantic import (
     AfterValidator,
@@ -33,8 +32,6 @@ from pydantic_settings import (
 from augsvc.cpus import CORES_VARIABLE
 from augsvc.data.formats.format import AnyFormat, DatasetFormat, DatasetSettings, dataset_formats
 from augsvc.errors import BadJson
-from augsvc.executors.factory import runs_on_cuda
-from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.logs import LogFormat
 from augsvc.validation import DATASET_PATH, ByteCount, explain_finding, nearest, parse_json
 from augsvc_client.strict_yaml import RepeatedKey, load_yaml
@@ -76,6 +73,15 @@ def _host(name: str) -> str:
     return name
 
 
+def default_kernel_cache() -> Path | None:
+    """A folder in the user's cache folder; None if the user has no home."""
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return Path(base) / "augsvc" / "kernels"
+
+
 class TokenEntry(BaseModel):
     """One client's bearer token and quotas."""
 
@@ -105,7 +111,7 @@ class Settings(BaseSettings):
     uds: Path | None = None  # a Unix socket instead of host and port
     device: Annotated[str, AfterValidator(_device)] = "auto"
     executor: Literal["fused", "kornia"] = "fused"
-    kernel_cache: Annotated[Path | None, Field(default_factory=default_folder)]  # None: not cached
+    kernel_cache: Annotated[Path | None, Field(default_factory=default_kernel_cache)]  # None: not cached
     datasets: dict[Annotated[str, Field(pattern=DATASET_PATH)], DatasetSettings] = {}
     operations: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()  # modules of dataset formats
@@ -152,15 +158,6 @@ class Settings(BaseSettings):
                 "to listen on a non-loopback interface, set tokens_file (or allow_unauthenticated, on a trusted network)"
             )
         return self
-
-    def torch_device(self) -> torch.device:
-        """The device to compute on; `auto` is CUDA where it is available and the executor can use it."""
-        name = self.device
-        if name == "auto":
-            name = "cuda" if torch.cuda.is_available() and runs_on_cuda(self.executor) else "cpu"
-        if name.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError("device cuda: torch finds no usable GPU on this machine; set device to cpu or auto")
-        return torch.device(name)
 
     def tokens(self) -> dict[str, TokenEntry]:
         """Client name → token and quotas, read from tokens_file; empty without one.

@@ -12,9 +12,9 @@ BEGAN = time.perf_counter(), time.process_time()
 
 def main(folder: Path, index: int) -> None:
     """Prints a line per figure: its name, and seconds."""
-    from augsvc.executors.fused import kernel_cache
+    from augsvc import settings
 
-    kernel_cache.default_folder = lambda: folder  # before benchmarks.peers.fused imports it
+    settings.default_kernel_cache = lambda: folder  # before benchmarks.peers.fused imports it
 
     from benchmarks.peers import fused
     from benchmarks.recipes import BATCH, BLUR, DROPOUT, GAMMA, PIPELINE, SIZE, images

@@ -8,6 +8,7 @@ on clean digits was 79-85 % at 0.01, 83-85 % at 0.02, 85-88 % at 0.06 and 86-88 
 themselves, so the table compares the two kinds of run; it does not estimate their accuracy on unseen digits.
 """
 
+import json
 import logging
 import signal
 import subprocess
@@ -15,20 +16,26 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from io import StringIO
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from types import FrameType
 from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
 
 import torch
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from augsvc_client import AugsvcError, Client
+from augsvc.cli.start_bar import show_start
+from augsvc.engine.start_progress import StartProgress
+from augsvc_client import AugsvcError
 from augsvc_client.trainer.cli.train import write_run
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
@@ -52,7 +59,7 @@ TESTS = {
 }
 PER_CLASS, CLASSES = 5, 10
 EPOCHS = 240
-START_S, STOP_S = 300.0, 20.0  # the first start on a machine compiles the kernels: 66 s of CPU time
+START_S, STOP_S, POLL_S = 300.0, 20.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ def main(
     )
     out.mkdir(parents=True, exist_ok=True)
     try:
-        with server() as url, progress_bars(console) as progress:
+        with server(console) as url, progress_bars(console) as progress:
             first, gain = compare(url, epochs, seeds, out, progress)
             write_run(first, out, out, ablation=gain)
     except (AugsvcError, RuntimeError) as err:
@@ -108,8 +115,8 @@ def main(
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Start `augsvc serve` of this environment on a free port, and stop it afterwards; yields its URL."""
+def server(console: Console) -> Iterator[str]:
+    """Start `augsvc serve` of this environment on a free port, and stop it afterwards; yields its URL when it is ready."""
     command = [str(Path(sys.executable).with_name("augsvc")), "serve", "--port", "0"]
     # in a new session, so that Ctrl-C reaches this process only, which then stops the server
     process = subprocess.Popen(
@@ -121,7 +128,9 @@ def server() -> Iterator[str]:
     reader.start()
     try:
         listening.wait(START_S)
-        yield _ready_url(lines)
+        url = _find_url(lines)
+        _wait_until_ready(url, console)
+        yield url
     finally:
         process.terminate()
         try:
@@ -142,13 +151,35 @@ def _read_output(process: "subprocess.Popen[str]", lines: deque[str], listening:
     listening.set()
 
 
-def _ready_url(lines: deque[str]) -> str:
+def _find_url(lines: deque[str]) -> str:
     urls = [line.split()[-1] for line in lines if line.startswith("augsvc listens on ")]
     if not urls:
         raise RuntimeError(f"the server ended before it was ready; its output:\n{''.join(lines)}")
-    with Client(urls[0], wait_s=START_S) as client:
-        client.version()  # retries until the server is ready
     return urls[0]
+
+
+def _wait_until_ready(url: str, console: Console) -> None:
+    """Shows how far the start is: the first one on a machine compiles kernels for a minute or more."""
+    with show_start(console, partial(console.print, highlight=False)) as report:
+        while (progress := _read_progress(url)) is not None:
+            report(progress)
+            sleep(POLL_S)
+
+
+def _read_progress(url: str) -> StartProgress | None:
+    """What /readyz answers while the server starts; None when it is ready."""
+    try:
+        with closing(HTTPConnection(urlsplit(url).netloc, timeout=STOP_S)) as connection:
+            connection.request("GET", "/readyz")
+            response = connection.getresponse()
+            if response.status == HTTPStatus.OK:
+                return None
+            error = json.load(response)["error"]
+    except (OSError, HTTPException) as err:
+        raise RuntimeError(f"the server ended before it was ready: {err}") from err
+    if error["code"] != "starting":
+        raise RuntimeError(error["message"])
+    return StartProgress(**error["progress"])
 
 
 def compare(url: str, epochs: int, seeds: int, out: Path, progress: Progress) -> tuple[Outcome, Gain]:

@@ -148,7 +148,7 @@ def main(
     torch.set_num_threads(1)  # more threads would compete with the server's on a small machine
     console = Console()
     if not check:
-        with server() as url, progress_bars(console) as progress:
+        with server(console) as url, progress_bars(console) as progress:
             for key in task or TASKS:
                 recipe, _ = resolve_recipe(TASKS[key].recipe(), url)
                 recipe = recipe if seeds is None else recipe.override({"ablation.seeds": seeds})

@@ -16,8 +16,8 @@ import uvloop  # noqa: F401
 
 from augsvc import cli
 from augsvc.executors.factory import open_executor
-from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.ops.registry import registry
+from augsvc.settings import default_kernel_cache
 from augsvc.streams.selftest import Section, SelfTest
 from tests.kernels import compile_kernels
 
@@ -27,7 +27,7 @@ for module in iter_modules(cli.__path__):
 compile_kernels()
 threads = torch.get_num_threads()
 torch.set_num_threads(1)
-measured = SelfTest(open_executor("fused", torch.device("cpu"), default_folder()), registry())
+measured = SelfTest(open_executor("fused", torch.device("cpu"), default_kernel_cache()), registry())
 measured.digests()
 torch.set_num_threads(threads)
 

@@ -15,7 +15,6 @@ from scipy import ndimage
 from augsvc.arrays import Sample
 from augsvc.data.source import Source, SourceInfo
 from augsvc.executors.factory import open_executor
-from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.color_statistics import ColorStatistics
 from augsvc.numerics.rng import Address
@@ -25,6 +24,7 @@ from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import Registry, registry
 from augsvc.planning.spec import validate_spec
+from augsvc.settings import default_kernel_cache
 from augsvc.streams.selftest import _corners, _grounds
 from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
@@ -67,7 +67,7 @@ class ListSource(Source):
 @cache
 def open_cpu(name: str) -> Executor:
     compile_kernels()
-    return open_executor(name, torch.device("cpu"), default_folder())
+    return open_executor(name, torch.device("cpu"), default_kernel_cache())
 
 
 class _Chosen:

@@ -9,14 +9,15 @@ from pathlib import Path
 import torch
 
 from augsvc.executors.factory import open_executor
-from augsvc.executors.fused.kernel_cache import code_digest, default_folder, is_compiled
+from augsvc.executors.fused.kernel_cache import code_digest, is_compiled
+from augsvc.settings import default_kernel_cache
 from augsvc.streams.selftest import SelfTest
 
 
 @cache
 def compile_kernels() -> None:
     """Fills the kernel cache, or waits for the process that does: 66 CPU seconds, which every other one would spend too."""
-    folder = default_folder()
+    folder = default_kernel_cache()
     if folder is None:
         return
     with (Path(tempfile.gettempdir()) / f"augsvc-tests-{code_digest()}").open("w") as lock:

@@ -17,20 +17,21 @@ import yaml
 from typer.testing import CliRunner
 
 from augsvc.cli import app
-from augsvc.cli.doctor import CHECKS, Finding, check_dataset, run_check
-from augsvc.cli.folders import will_compile
+from augsvc.cli.doctor import Finding, check_packages, run_check
+from augsvc.cli.doctor_checks import CHECKS, check_dataset
 from augsvc.data.uploads.folder import lock_uploads
 from augsvc.executors.fused.kernel_cache import code_digest
 from augsvc.settings import Settings
 from tests.http.serving import write_image_folder
 
-MODULE = "augsvc.cli.doctor"
+MODULE = "augsvc.cli.doctor_checks"
+ALL_CHECKS = {"packages": check_packages, **dict(CHECKS)}
 
 
 def findings(subject, **fields):
     """Those of one check."""
     settings = Settings(**{"kernel_cache": None, "port": 0, **fields})
-    return list(run_check(subject, partial(dict(CHECKS)[subject], settings)))
+    return list(run_check(subject, partial(ALL_CHECKS[subject], settings)))
 
 
 def report(finding, level, pattern):
@@ -61,7 +62,7 @@ def test_a_sound_setup_passes_and_reads_like_check(tmp_path):
     result = CliRunner().invoke(app, ["doctor", "--config", str(config)], env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
     subjects = re.findall(r"^ok (.+?): ", result.stdout, re.M)
-    assert subjects == ["settings", *dict(CHECKS), "dataset pets"]
+    assert subjects == ["settings", *ALL_CHECKS, "dataset pets"]
     assert "the next start compiles" in result.stdout
 
 
@@ -83,12 +84,12 @@ def test_invalid_settings(tmp_path):
 
 
 def test_packages_of_another_version(monkeypatch):
-    monkeypatch.setattr(f"{MODULE}.version", lambda name: "0.0.1" if name == "numpy" else version(name))
+    monkeypatch.setattr("augsvc.cli.doctor.version", lambda name: "0.0.1" if name == "numpy" else version(name))
     fails("packages", "numpy 0.0.1 is installed, augsvc needs >=.*reinstall")
 
 
 def test_a_client_of_another_release(monkeypatch):
-    monkeypatch.setattr(f"{MODULE}.version", lambda name: "9.9" if name == "augsvc-client" else version(name))
+    monkeypatch.setattr("augsvc.cli.doctor.version", lambda name: "9.9" if name == "augsvc-client" else version(name))
     fails("packages", r"augsvc-client 9\.9 is installed, augsvc needs ==")
 
 
@@ -259,17 +260,17 @@ def test_a_sample_that_is_undecodable(dataset, tmp_path):
 
 def test_every_line_is_documented():
     documented = (Path(__file__).parents[1] / "docs/doctor.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `([^`]+)` \|", documented, re.M) == ["settings", *dict(CHECKS), "dataset NAME"]
+    assert re.findall(r"^\| `([^`]+)` \|", documented, re.M) == ["settings", *ALL_CHECKS, "dataset NAME"]
 
 
-def test_a_start_with_an_empty_kernel_cache_compiles(tmp_path):
-    settings = Settings(device="cpu", kernel_cache=tmp_path / "new")
-    assert will_compile(settings)
+def test_a_cache_without_the_largest_kernel_is_not_compiled(tmp_path):
+    def text():
+        (finding,) = findings("kernel cache", device="cpu", kernel_cache=tmp_path / "new")
+        return finding.text
+
+    assert "the next start compiles" in text()
     own = tmp_path / "new" / code_digest()
     (own / "bleach.bleach-1.py311.1.nbc").touch()
-    assert will_compile(settings)
+    assert "the next start compiles" in text()
     (own / "cpu.render-1.py311.1.nbc").touch()
-    assert not will_compile(settings)
-    assert not will_compile(Settings(device="cpu", executor="kornia", kernel_cache=tmp_path / "new"))
-    (tmp_path / "file").touch()
-    assert will_compile(Settings(device="cpu", kernel_cache=tmp_path / "file"))
+    assert "compiled for this CPU" in text()

@@ -1,5 +1,6 @@
 """The commands, with their options and help. What a command does is imported when it runs: importing all of it takes 4 s of CPU
-time, most of it torch's, and help and completion need none of it."""
+time, most of it torch's, and help and completion need none of it. Those that need torch first read what the user may have
+mistyped: settings, addresses, datasets."""
 
 from pathlib import Path
 from typing import Annotated
@@ -60,9 +61,12 @@ def ops(
     config: Config = None,
 ) -> None:
     """List the operations, containers and presets, or show one of them."""
-    from augsvc.cli.inspect import ops
+    from augsvc.cli.common import read_settings
 
-    ops(name, config)
+    settings = read_settings(config, {})
+    from augsvc.cli.operations import ops
+
+    ops(name, settings)
 
 
 @app.command()
@@ -70,7 +74,7 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="A recipe, to print as JSON.")] = None,
 ) -> None:
     """List published pipelines, or print one of them as fields of a specification."""
-    from augsvc.cli.inspect import recipes
+    from augsvc.cli.recipes import recipes
 
     recipes(name)
 
@@ -90,9 +94,13 @@ def preview(
     config: Config = None,
 ) -> None:
     """Render a before/after contact sheet."""
-    from augsvc.cli.inspect import Shown, preview
+    from augsvc.cli.shown import parse_size, read_options
 
-    preview(config, Shown(dataset, pipeline, size, width, seconds, sample_rate), out, (epoch, start, count))
+    canvas = {"size": parse_size(size, width), "seconds": seconds, "sample_rate": sample_rate}
+    shown = read_options(config, dataset, pipeline, canvas)
+    from augsvc.cli.inspect import preview
+
+    preview(shown, out, (epoch, start, count))
 
 
 @app.command()
@@ -111,10 +119,13 @@ def explain(
     config: Config = None,
 ) -> None:
     """Explain one sample: its identity and every drawn parameter."""
-    from augsvc.cli.inspect import Shown, explain
+    from augsvc.cli.shown import parse_size, read_options
 
-    seeds = {"aug_seed": aug_seed, "order_seed": order_seed}
-    explain(config, Shown(dataset, pipeline, size, width, seconds, sample_rate), seeds, (epoch, position, view))
+    canvas = {"size": parse_size(size, width), "seconds": seconds, "sample_rate": sample_rate}
+    shown = read_options(config, dataset, pipeline, canvas)
+    from augsvc.cli.inspect import explain
+
+    explain(shown, {"aug_seed": aug_seed, "order_seed": order_seed}, (epoch, position, view))
 
 
 @app.command()

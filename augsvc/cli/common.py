@@ -1,6 +1,9 @@
-"""Shared by the commands: reading settings, tables and error messages."""
+"""Shared by the commands: reading settings, opening datasets, tables and error messages.
 
-from collections.abc import Iterator, Mapping
+Nothing here imports torch or a compiler: a mistake in the settings is told at once, not after the seconds that these take.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -11,7 +14,9 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Column, Table
 
-from augsvc.data.catalog import Catalog
+from augsvc.data.cache import DECODING_BYTES
+from augsvc.data.catalog import Catalog, open_catalog
+from augsvc.data.disk_cache import open_disk_cache
 from augsvc.data.source import Source
 from augsvc.errors import AugsvcError
 from augsvc.settings import Settings, load_settings
@@ -42,6 +47,30 @@ def read_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
     """The settings; exits with status 2 if they are invalid."""
     with report_errors():
         return load_settings(config, flags)
+
+
+def open_datasets(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> Catalog:
+    """The datasets of the settings; exits with status 2 and a list of all faults where some cannot be served."""
+    with report_errors():
+        disk = open_disk_cache(settings.disk_cache, settings.disk_cache_bytes)
+    try:
+        return open_catalog(settings.datasets, settings.cache_bytes, min_decoding_bytes, disk)
+    except ValueError as err:
+        fail("\n".join(number_faults(str(err).split("\n"), settings.datasets)))
+
+
+def number_faults(lines: Sequence[str], datasets: Iterable[str]) -> Iterator[str]:
+    """The lines, with those of a dataset that has several numbered below its name."""
+    for dataset in datasets:
+        before = f"dataset {dataset!r}: "
+        faults = [line.removeprefix(before) for line in lines if line.startswith(before)]
+        if len(faults) > 1:
+            yield f"dataset {dataset!r} cannot be served, {len(faults)} faults:"
+            yield from (f"{number:4}. {fault}" for number, fault in enumerate(faults, start=1))
+        else:
+            yield from (before + fault for fault in faults)
+    known = tuple(f"dataset {dataset!r}: " for dataset in datasets)
+    yield from (line for line in lines if not line.startswith(known))
 
 
 def find_source(catalog: Catalog, dataset: str) -> Source:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from augsvc.cli.common import fail, fit_table, name_table, report_errors, safe
-from augsvc.cli.inspect import parse_size
+from augsvc.cli.shown import parse_size
 from augsvc.importing import Line, Verdict, import_text
 from augsvc.importing.compare import Comparison, compare
 from augsvc.importing.node import MAX_TEXT

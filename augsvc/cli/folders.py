@@ -1,26 +1,23 @@
-"""The folders that a server writes to: as `augsvc doctor` checks them, and whether a start compiles kernels."""
+"""The folders that a server writes to, as `augsvc doctor` checks them."""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
+from augsvc.cli.doctor import Warn
 from augsvc.data.disk_cache import require_room
 from augsvc.data.private_folder import make_private
 from augsvc.data.uploads.folder import lock_uploads
 from augsvc.data.uploads.records import Kept
+from augsvc.executors.factory import choose_device
 from augsvc.executors.fused.kernel_cache import is_compiled
 from augsvc.settings import Settings
-
-Warn = Callable[[str], None]
-COMPILING = "compiling the kernels first: a minute or two, once on a machine"
 
 
 def check_kernel_cache(settings: Settings, warn: Warn) -> str:
     """The folder is writable, by this user only; whether it has this machine's code."""
-    if settings.executor != "fused" or settings.torch_device().type != "cpu":
+    if settings.executor != "fused" or choose_device(settings.device, settings.executor).type != "cpu":
         return "not used"
     folder = settings.kernel_cache
     if folder is None:
@@ -29,15 +26,6 @@ def check_kernel_cache(settings: Settings, warn: Warn) -> str:
     if is_compiled(folder):
         return f"{folder}, compiled for this CPU"
     return f"{folder}, empty: the next start compiles, which takes a minute or more"
-
-
-def will_compile(settings: Settings) -> bool:
-    """Whether a start compiles the kernels first."""
-    if settings.executor != "fused" or settings.torch_device().type != "cpu":
-        return False
-    with suppress(OSError):  # logged when the folder is used
-        return settings.kernel_cache is None or not is_compiled(settings.kernel_cache)
-    return True
 
 
 def check_disk_cache(settings: Settings, warn: Warn) -> str:

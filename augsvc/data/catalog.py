@@ -1,7 +1,7 @@
 """All datasets of a server, by name: the built-in ones and the operator's."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import chain
 from types import MappingProxyType
@@ -153,6 +153,7 @@ def embedded(cache: DecodedCache | None = None) -> list[Source]:
         )
     ]
     for source in sources:
+        source.info = replace(source.info, built_in=True)
         if (colors := _package_statistics(source.info.name.split("/")[0])) is not None:
             source.info = source.info.fitted(colors)
     return sources

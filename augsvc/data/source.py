@@ -46,6 +46,7 @@ class SourceInfo:
     decoders: tuple[str, ...] = field(default=())  # names in augsvc.data.decoders.registry.DECODERS that read() may use
     colors: ColorStatistics | None = None  # fitted once (augsvc.data.fit); None: operations that need them are refused
     data_version: str = ""  # the version without the digest of the statistics, if there are any
+    built_in: bool = False  # whether it comes with the package
 
     def __post_init__(self) -> None:
         rows = [row for pair in self.flip_pairs for row in pair]

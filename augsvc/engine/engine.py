@@ -6,7 +6,7 @@ its memory is gone, which is when the socket has taken it, not when `send` retur
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from threading import Event
 from typing import Self, TypeVar
@@ -20,6 +20,7 @@ from augsvc.data.source import Source
 from augsvc.engine.limits import Limits
 from augsvc.engine.memory_budget import Chunks, Lease, MemoryBudget
 from augsvc.engine.opening import OpenStreams
+from augsvc.engine.start_progress import Report, StartProgress
 from augsvc.engine.work import READING, Queues, Work
 from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Starting, StreamMismatch
 from augsvc.executors.protocol import Executor
@@ -35,7 +36,7 @@ logger = logging.getLogger("augsvc")
 T = TypeVar("T")
 RETRY_S = 5.0  # before the self-test is run again after an error that may pass
 _SHORT_BYTES = 1 << 16  # of a text that is not counted: its connection takes as much
-STARTING = "the self-test is still running; retry shortly"
+_REPORT_S = 0.5  # between two reports of the progress of a start
 
 
 class Engine:
@@ -56,6 +57,7 @@ class Engine:
         self.limits = limits
         self._stopping = Event()
         self.selftest = SelfTest(executor, operations, self._check_stopping)
+        self._progress = StartProgress("self_test", 0, self.selftest.to_render)
         self.arithmetic: Future[str | None] | None = None  # the whole id; None if something fails its self-test
         free_chunk_bytes = READING.total * SOURCE_BYTES  # which cli/memory.py leaves to the process
         self._budget = MemoryBudget(limits.budget_bytes, free_chunk_bytes=free_chunk_bytes)
@@ -91,11 +93,23 @@ class Engine:
         """Whether `start` has completed; until then, `open` and `push` raise Starting."""
         return self.arithmetic is not None
 
-    def start(self) -> "Future[str | None]":
+    def require_ready(self) -> "Future[str | None]":
+        """The arithmetic id, which may still be measured; raises Starting, with how far it is, until `start` has completed."""
+        if self.arithmetic is None:
+            message = f"the server is starting: {self._progress.text}; retry shortly"
+            raise Starting(message, details={"progress": self._progress.fields()})
+        return self.arithmetic
+
+    def start(self, report: Report = lambda progress: None) -> "Future[str | None]":
         """Runs the self-test's grounds, which compiles the kernels, and starts the rest of it in the background, for the
-        result `arithmetic`.
+        result `arithmetic`. `report` is called with the progress twice a second.
         """
-        self._testing.submit(self.selftest.warm_up).result()
+        with self.executor.watch_compilation() as compilation:
+            warming = self._testing.submit(self.selftest.warm_up)
+            while wait({warming}, _REPORT_S).not_done:
+                self._progress = StartProgress.of(compilation, self.selftest.rendered, self.selftest.to_render)
+                report(self._progress)
+        warming.result()
         self.arithmetic = self._testing.submit(self._whole_arithmetic)
         return self.arithmetic
 
@@ -135,8 +149,7 @@ class Engine:
             Starting: the self-test's grounds are still running.
             Pending: another thread computes what is needed, if this one is not to `wait` for it.
         """
-        if not self.ready:
-            raise Starting(STARTING)
+        self.require_ready()
         return self._streams.open(spec, wait, version)
 
     def find(self, stream_id: str) -> Stream | None:
@@ -150,13 +163,12 @@ class Engine:
         Raises:
             StreamMismatch: this replica would produce different bytes.
         """
-        if not self.ready:
-            raise Starting(STARTING)
+        self.require_ready()
         stream = self._streams.require(stream_id, spec, wait)
         if stream.id != stream_id:
             raise StreamMismatch(
                 "this replica would produce different bytes for the specification; use another replica or reopen the stream",
-                {
+                details={
                     "id": stream.id,
                     "dataset_version": stream.source.info.version,
                     "arithmetic": stream.arithmetic,
@@ -251,8 +263,7 @@ class Engine:
             BatchTooLarge, TooMuchAtOnce, Overloaded, Starting.
             Pending: another thread computes what is needed, if this one is not to `wait` for it.
         """
-        if not self.ready:
-            raise Starting(STARTING)
+        self.require_ready()
         arithmetic_of = partial(self.selftest.arithmetic_of, wait=wait)
         pushed = Push.of(fields, arrays, self.executor, self.operations, arithmetic_of)
         self.limits.require_push(pushed, self.executor)

@@ -78,7 +78,7 @@ class OpenStreams:
         current = self._join(spec, self._find_current(spec))
         raise StreamMismatch(
             "this replica does not have that version of the dataset: use another replica or the current version",
-            {"dataset_version": current.info.version},
+            details={"dataset_version": current.info.version},
         )
 
     def _combinations(self, names: Sequence[str]) -> Iterator[dict[str, Source]]:

@@ -13,6 +13,19 @@ from augsvc.executors.reference.image import KorniaExecutor
 ExecutorName = Literal["fused", "kornia"]
 
 
+def choose_device(name: str, executor: ExecutorName) -> torch.device:
+    """The device that the setting `device` names; `auto` is CUDA where it is available and the executor can use it.
+
+    Raises:
+        ValueError: for the operator: there is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() and runs_on_cuda(executor) else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError("device cuda: torch finds no usable GPU on this machine; set device to cpu or auto")
+    return torch.device(name)
+
+
 def open_executor(
     name: ExecutorName, device: torch.device, kernel_cache: Path | None, device_cache_bytes: int = 0
 ) -> Executor:

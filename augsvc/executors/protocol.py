@@ -4,6 +4,8 @@ import platform
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
 from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 import kornia
@@ -18,6 +20,21 @@ from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
 
 SourceKey = tuple[str, int]  # a dataset's name and an index: they determine the decoded sample
+
+
+@dataclass(slots=True)
+class Compilation:
+    """How many functions of the kernels are compiled, of `total`. `began_s`: on the monotonic clock; None before the first."""
+
+    total: int = 0
+    done: int = 0
+    began_s: float | None = None
+
+    def seconds_left(self, now_s: float) -> float | None:
+        """A rough estimate, as if all functions took equally long; None before there is anything to estimate from."""
+        if self.began_s is None or not self.done:
+            return None
+        return (now_s - self.began_s) * (self.total - self.done) / self.done
 
 
 class Executor(Protocol):
@@ -57,6 +74,9 @@ class Executor(Protocol):
     @property
     def opaque_traits(self) -> tuple[str, ...]:
         """Further dependencies of opaque operations; part of the arithmetic id of a stream that has one."""
+
+    def watch_compilation(self) -> AbstractContextManager[Compilation]:
+        """Counts the functions of its kernels that are compiled in a block; none if it has no kernels or loads them."""
 
     def rows(self, elements: int) -> int:
         """The recommended number of samples per call, for samples of `elements` canvas elements."""

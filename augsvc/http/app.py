@@ -14,7 +14,8 @@ from augsvc.data.disk_cache import open_disk_cache
 from augsvc.data.uploads.store import UploadStore
 from augsvc.engine.engine import Engine
 from augsvc.engine.limits import Limits
-from augsvc.executors.factory import open_executor
+from augsvc.engine.start_progress import ShowStart, log_start
+from augsvc.executors.factory import choose_device, open_executor
 from augsvc.http.lifecycle import Lifecycle
 from augsvc.http.metrics import Metrics, UploadCollector
 from augsvc.http.middleware.admission import AUTHORIZED_PATH, AdmissionMiddleware
@@ -41,21 +42,29 @@ from augsvc.settings import Settings
 _BATCH_SHARE = 0.5  # of a request's timeout: one batch's estimate, which is several times too high for usual pipelines
 
 
-def create_app(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> FastAPI:
-    """The ASGI application of one replica. `min_decoding_bytes`: of memory for decoding, however small the cache.
+def create_app(
+    settings: Settings,
+    min_decoding_bytes: int = DECODING_BYTES,
+    catalog: Catalog | None = None,
+    show_start: ShowStart = log_start,
+) -> FastAPI:
+    """The ASGI application of one replica.
+
+    `min_decoding_bytes`: of memory for decoding, however small the cache. `catalog`: as `open_engine` takes it. `show_start`
+    shows the progress of the start, by default in the log.
 
     Raises:
         ValueError: for the operator: a dataset, the device or the tokens file is unusable.
     """
     tokens = TokenStore(settings)
-    engine = open_engine(settings, tokens.charge, min_decoding_bytes=min_decoding_bytes)
+    engine = open_engine(settings, tokens.charge, catalog, min_decoding_bytes)
     log_notes(engine.catalog.sources())
     metrics = Metrics(engine)
     reloader = Reloader(engine, settings.datasets)
     uploads = open_uploads(settings, engine)
     if uploads is not None:
         metrics.registry.register(UploadCollector(uploads))
-    lifecycle = Lifecycle(engine, reloader, settings.request_timeout_s)
+    lifecycle = Lifecycle(engine, reloader, settings.request_timeout_s, show_start)
     app = FastAPI(
         title="augsvc",
         version=augsvc.__version__,
@@ -122,7 +131,10 @@ def open_engine(
         disk = open_disk_cache(settings.disk_cache, settings.disk_cache_bytes)
         catalog = open_catalog(settings.datasets, settings.cache_bytes, min_decoding_bytes, disk)
     executor = open_executor(
-        settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
+        settings.executor,
+        choose_device(settings.device, settings.executor),
+        settings.kernel_cache,
+        settings.device_cache_bytes,
     )
     limits = Limits(settings.max_batch_bytes, settings.max_sample_s, settings.request_timeout_s * _BATCH_SHARE)
     return Engine(catalog, executor, registry(settings.operations), limits, charge)

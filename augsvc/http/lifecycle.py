@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from augsvc.engine.engine import Engine
+from augsvc.engine.start_progress import ShowStart
 from augsvc.errors import AugsvcError, Draining, EngineLost, Starting
 from augsvc.http.reload import Reloader
 
@@ -18,9 +19,9 @@ MIN_HEARTBEAT_TIMEOUT_S = 30.0  # however short the request timeout: a heartbeat
 class Lifecycle:
     """Whether a replica can serve, and whether its process must exit."""
 
-    def __init__(self, engine: Engine, reloader: Reloader, request_timeout_s: float) -> None:
+    def __init__(self, engine: Engine, reloader: Reloader, request_timeout_s: float, show_start: ShowStart) -> None:
         """The engine counts as lost after twice the request timeout without a heartbeat."""
-        self._engine, self._reloader = engine, reloader
+        self._engine, self._reloader, self._show_start = engine, reloader, show_start
         self._heartbeat_timeout_s = max(MIN_HEARTBEAT_TIMEOUT_S, 2 * request_timeout_s)
         self.draining = False
         self.failed = False
@@ -29,7 +30,7 @@ class Lifecycle:
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Runs the self-test after the port is open: the process is alive before it is ready."""
-        starting = self._starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
+        starting = self._starting = asyncio.create_task(asyncio.to_thread(self._start))
         starting.add_done_callback(self._report)
         self._reloader.start()
         yield
@@ -37,6 +38,10 @@ class Lifecycle:
         self._reloader.stop()
         await asyncio.wait({starting})
         await asyncio.to_thread(self._engine.stop)
+
+    def _start(self) -> None:
+        with self._show_start() as report:
+            self._engine.start(report)
 
     @property
     def is_starting(self) -> bool:
@@ -78,8 +83,10 @@ class Lifecycle:
         """The reason why the server is not ready, if any."""
         if self.draining or self._is_lost():
             return self.closing_error()
-        if not self._engine.ready:
-            return Starting("the self-test is still running; retry shortly")
+        try:
+            self._engine.require_ready()
+        except Starting as err:
+            return err
         return None
 
     def _is_lost(self) -> bool:

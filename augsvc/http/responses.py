@@ -18,9 +18,7 @@ from augsvc.errors import (
     NotFound,
     RequestTooLarge,
     SpecInvalid,
-    StreamMismatch,
     Unauthorized,
-    UploadConflict,
     WrongContentType,
 )
 from augsvc.http.metrics import Metrics
@@ -36,12 +34,8 @@ def error_response(error: AugsvcError, path: str = "") -> JSONResponse:
 
     On paths of the Open Inference Protocol, `error` is the message, as its clients expect, with the rest beside it.
     """
-    content: dict[str, object] = {"code": error.code, "message": error.message, "field": error.field}
+    content: dict[str, object] = {"code": error.code, "message": error.message, "field": error.field, **error.details}
     headers = dict(NO_STORE)
-    if isinstance(error, StreamMismatch):
-        content |= error.here
-    if isinstance(error, UploadConflict) and error.offset is not None:
-        content["offset"] = error.offset
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:

@@ -10,10 +10,10 @@ from augsvc.arrays import I64, U8, Sample
 from augsvc.data.builtin.photos import PHOTOS, CollectionImages
 from augsvc.data.source import Source, SourceInfo
 from augsvc.executors.factory import open_executor
-from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.executors.protocol import Executor
 from augsvc.importing.translate import Import
 from augsvc.planning.spec import validate_spec
+from augsvc.settings import default_kernel_cache
 from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 
@@ -52,7 +52,7 @@ def photographs() -> tuple[U8, ...]:
 
 @cache
 def _executor() -> Executor:
-    return open_executor("fused", torch.device("cpu"), default_folder())
+    return open_executor("fused", torch.device("cpu"), default_kernel_cache())
 
 
 def render(result: Import, image: U8, epoch: int = 0) -> U8:

@@ -13,14 +13,13 @@ from augsvc.ops.hints import suggest
 from augsvc.ops.kinds.composition import Branches, Composition
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Kind, Operation, Settings, Step
-from augsvc.ops.presets import PRESETS
+from augsvc.ops.presets import FILE_ENDINGS, PRESETS
 from augsvc.ops.recipes import RECIPES
 from augsvc.ops.registry import Registry, containers, registry
 from augsvc.ops.tree import MAX_OPERATIONS, Tree, are_exclusive
 from augsvc.validation import explain, nearest
 
 MAX_DEPTH = 4  # of containers in containers
-FILE_ENDINGS = (".yaml", ".yml", ".json")  # of files with a pipeline or with fields of a specification
 
 
 def parse_pipeline(value: object, known: Registry | None = None, media: str | None = None) -> tuple[Step, ...]:

@@ -11,6 +11,8 @@ from types import MappingProxyType
 
 from augsvc.ops.operation import Settings
 
+FILE_ENDINGS = (".yaml", ".yml", ".json")  # of files with a pipeline or with fields of a specification
+
 PRESETS: Mapping[str, tuple[Settings, ...]] = MappingProxyType(
     {
         "none": (),

@@ -72,7 +72,7 @@ class Push:
         arithmetic = arithmetic_of(request.pipeline, "deep" if is_deep else medium.name)
         if request.expect_arithmetic not in (None, arithmetic):
             raise StreamMismatch(
-                "this replica would produce different bytes; use another replica", {"arithmetic": arithmetic}
+                "this replica would produce different bytes; use another replica", details={"arithmetic": arithmetic}
             )
         row = validate_tensors(arrays, medium, request.window is not None)
         renderer = medium.push_renderer(request, row, executor, arrays)

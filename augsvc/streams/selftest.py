@@ -69,6 +69,7 @@ class SelfTest:
             "deep": executor.traits,
             "border": executor.traits,
         }
+        self.rendered, self.to_render = 0, sum(map(len, self._grounds.values()))  # specifications of the grounds
         self._lock = Lock()
         self._results: dict[tuple[Section, str], Future[str | None]] = {}  # None: it fails
 
@@ -152,7 +153,7 @@ class SelfTest:
                 self._check()
                 return probe_digest(name)
             if section == "grounds":
-                return self._render(_medium_of(name), self._grounds[name])
+                return self._render(_medium_of(name), self._grounds[name], self._count)
             if name not in self._operations:
                 return _digest_choices(name, self._steps[name])
             operation = self._operations[name]
@@ -163,8 +164,13 @@ class SelfTest:
             logger.exception("the self-test fails for %s of %s: streams that use it are refused", name, section)
             return None
 
-    def _render(self, medium: Medium, specs: list[dict[str, object]]) -> str:
-        """SHA-256 of the batches' tensors, without their headers."""
+    def _count(self) -> None:
+        self.rendered += 1
+
+    def _render(
+        self, medium: Medium, specs: list[dict[str, object]], rendered: Callable[[], None] = lambda: None
+    ) -> str:
+        """SHA-256 of the batches' tensors, without their headers. `rendered` is called after each batch."""
         digest = hashlib.sha256()
         with ThreadPoolExecutor(1) as reader:
             for fields in specs:
@@ -172,6 +178,7 @@ class SelfTest:
                 stream = Stream.open(spec, PROBES[spec.dataset], self._executor)
                 body = stream.produce(0, 0, stream.samples, 0, reader, self._check)
                 digest.update(body.buffer[8 + stream.layout.header_bytes :].tobytes())
+                rendered()
         return digest.hexdigest()
 
 

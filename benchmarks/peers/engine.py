@@ -10,8 +10,8 @@ import torch
 import augsvc
 from augsvc.cpus import cores
 from augsvc.executors.factory import open_executor
-from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.planning.spec import validate_spec
+from augsvc.settings import default_kernel_cache
 from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from benchmarks.peers import Peer, Run
@@ -24,7 +24,9 @@ def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
     """Batch after batch of an endless epoch."""
     n = len(images)
     spec = validate_spec({"dataset": DATASET, "pipeline": pipeline, "shuffle": False})
-    stream = Stream.open(spec, Ring(images, MAX_SAMPLES), open_executor("fused", torch.device("cpu"), default_folder()))
+    stream = Stream.open(
+        spec, Ring(images, MAX_SAMPLES), open_executor("fused", torch.device("cpu"), default_kernel_cache())
+    )
     starts = count(0, n)
 
     def run() -> np.ndarray:

@@ -15,7 +15,6 @@ from augsvc.arrays import Sample
 from augsvc.cpus import cores
 from augsvc.data import builtin
 from augsvc.executors.factory import open_executor
-from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.color_statistics import ColorStatistics, read_statistics
 from augsvc.numerics.geometry import Canvas
@@ -23,6 +22,7 @@ from augsvc.numerics.rng import Address
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.spec import Output
+from augsvc.settings import default_kernel_cache
 from augsvc.streams.render_image import ImageRenderer
 from augsvc.timing import Stages
 from benchmarks.peers import Missing, Peer, Run, on_gpu
@@ -39,7 +39,7 @@ Layout = Literal["NCHW", "NHWC"]
 @cache
 def executor_on(device: str) -> Executor:
     """The `fused` executor."""
-    return open_executor("fused", torch.device(device), default_folder())
+    return open_executor("fused", torch.device(device), default_kernel_cache())
 
 
 @cache

@@ -9,9 +9,9 @@ import pytest
 SELF_TEST = """
 import torch
 from augsvc.executors.factory import open_executor
-from augsvc.executors.fused.kernel_cache import default_folder
+from augsvc.settings import default_kernel_cache
 from augsvc.streams.selftest import SelfTest
-print(SelfTest(open_executor("fused", torch.device("cpu"), default_folder())).whole())
+print(SelfTest(open_executor("fused", torch.device("cpu"), default_kernel_cache())).whole())
 """
 
 

@@ -14,12 +14,11 @@ from augsvc.executors import factory as choice
 from augsvc.executors.cuda.image import FusedCudaExecutor
 from augsvc.executors.cuda.image_chunk import ImageChunk
 from augsvc.executors.cuda.lane_pool import cut
-from augsvc.executors.factory import open_executor
+from augsvc.executors.factory import choose_device, open_executor
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.planning.image_plan import Plan
-from augsvc.settings import Settings
 from tests.executors.grid_cases import CASES, render_images
 
 CUDA = torch.device("cuda")
@@ -48,12 +47,12 @@ def machine(monkeypatch):
 )
 def test_auto_takes_cuda_where_the_executor_can_use_it(machine, executor, cuda, numba_cuda, device):
     machine(cuda, numba_cuda)
-    assert Settings(executor=executor, kernel_cache=None).torch_device() == torch.device(device)
+    assert choose_device("auto", executor) == torch.device(device)
 
 
 def test_cuda_without_numba_cuda_is_refused_in_words(machine):
     machine(cuda=True, numba_cuda=False)
-    device = Settings(device="cuda", kernel_cache=None).torch_device()
+    device = choose_device("cuda", "fused")
     with pytest.raises(ValueError, match=r"augsvc\[cuda\]"):
         open_executor("fused", device, None)
 

@@ -58,7 +58,8 @@ def test_a_server_with_tokens_asks_for_one(visit, guarded):
 
 
 def starting(route):
-    error = {"code": "starting", "message": "the self-test is still running", "field": None}
+    progress = {"step": "kernels", "done": 34, "total": 120, "seconds_left": 40}
+    error = {"code": "starting", "message": "the server is starting", "field": None, "progress": progress}
     route.fulfill(status=503, json={"error": error}, headers={"Retry-After": "1"})
 
 
@@ -68,10 +69,14 @@ def test_a_starting_server_is_waited_for(visit, server):
     window.expected = (FAILED,)
     window.page.route("**/v1/version", starting)
     window.page.reload()
-    expect(window.find("#notice")).to_contain_text("The server is starting")
+    expect(window.find("#starting")).to_contain_text("The server is starting")
+    expect(window.find("#starting-text")).to_have_text("Compiling kernels 34 of 120, about 40 s left")
+    assert window.find("#starting-bar").evaluate("bar => [bar.value, bar.max]") == [34, 120]
+    expect(window.find("#notice")).to_be_hidden()
+    expect(window.find("#workbench")).to_be_hidden()
     window.page.unroute("**/v1/version")
     window.settled()
-    expect(window.find("#notice")).to_be_hidden()
+    expect(window.find("#starting")).to_be_hidden()
     assert window.images("augmented").any()
 
 

@@ -10,7 +10,8 @@ from rich.progress import Progress
 from safetensors.torch import load_file
 
 from augsvc_client import RemoteDataLoader, RequestRefused, StateMismatch, StreamChanged
-from augsvc_client.trainer.cli.train import Plan, train
+from augsvc_client.trainer.cli.plan import Plan
+from augsvc_client.trainer.cli.train import train
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.recipe import load_recipe, parse_recipe

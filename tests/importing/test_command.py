@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from augsvc.cli import app
 from augsvc.cli.convert import format_fields
-from augsvc.cli.inspect import read_pipeline
+from augsvc.cli.shown import read_pipeline
 from augsvc.errors import SpecInvalid
 from augsvc.importing import Verdict
 from augsvc_client.specification import specification

@@ -117,7 +117,7 @@ def demo():
 
 
 def test_the_demos_server_ends_with_it_also_on_an_interrupt(demo):
-    with pytest.raises(KeyboardInterrupt), demo.server() as address:
+    with pytest.raises(KeyboardInterrupt), demo.server(pipe()) as address:
         with Client(address, wait_s=60) as client:
             assert client.datasets()
         raise KeyboardInterrupt

@@ -111,9 +111,13 @@ class UploadStore:
             if upload is None or upload.pending != announcement:
                 upload = self._announce(name, announcement, start, upload, quota)
             elif upload.installing:
-                raise UploadConflict("this upload is complete and is being unpacked", announcement.n_bytes)
+                raise UploadConflict(
+                    "this upload is complete and is being unpacked", details={"offset": announcement.n_bytes}
+                )
             elif start not in (None, upload.received):
-                raise UploadConflict(f"this upload continues at offset {upload.received}", upload.received)
+                raise UploadConflict(
+                    f"this upload continues at offset {upload.received}", details={"offset": upload.received}
+                )
             upload.received = start or 0
             upload.part = self._part(upload, digest)
             return upload.part
@@ -123,7 +127,9 @@ class UploadStore:
     ) -> Upload:
         """The upload of a name that is new, or replaces the one that is not complete."""
         if start:
-            raise UploadConflict("there is no such upload, or another one has replaced it; start at offset 0", 0)
+            raise UploadConflict(
+                "there is no such upload, or another one has replaced it; start at offset 0", details={"offset": 0}
+            )
         if upload and (upload.part or upload.installing):
             raise UploadConflict("another upload of this name is in progress; wait until it is complete")
         if upload is None and len(self._uploads) >= MAX_DATASETS:

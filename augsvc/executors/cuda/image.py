@@ -5,6 +5,7 @@ A batch runs in chunks of samples: while one is computed, the next is prepared a
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,7 +21,7 @@ from augsvc.executors.cuda.lane_pool import LanePool, cut
 from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.image import flat
 from augsvc.executors.fused.lower_image import KINDS, LAWS
-from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
+from augsvc.executors.protocol import Compilation, SourceKey, float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.noise_tables import TABLE_SIZE, noise_tables
 from augsvc.ops.operation import Draw, Operation
@@ -71,6 +72,10 @@ class FusedCudaExecutor:
     def opaque_traits(self) -> tuple[str, ...]:
         """Everything besides the code that the float arithmetic of opaque operations depends on."""
         return float_traits(self.device)
+
+    def watch_compilation(self) -> AbstractContextManager[Compilation]:
+        """As Executor.watch_compilation: its compiler announces nothing."""
+        return nullcontext(Compilation())
 
     def rows(self, elements: int) -> int:
         """The recommended number of samples per call, for samples of `elements` canvas elements."""

@@ -6,6 +6,7 @@ writes bytes into the batch, unless that takes the values. A pipeline is data to
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -19,6 +20,7 @@ from augsvc.cpus import cores
 from augsvc.executors.fused import measure, opaque
 from augsvc.executors.fused.absent import identity_move
 from augsvc.executors.fused.audio import FusedSound
+from augsvc.executors.fused.compiling import watch_compilation
 from augsvc.executors.fused.kernel_cache import keep_compiled
 from augsvc.executors.fused.kernels import cpu, sound_cpu, whole
 from augsvc.executors.fused.kernels.args import U16, CanvasShape, MoveArgs, OutputArgs, PassArgs
@@ -38,7 +40,7 @@ from augsvc.executors.fused.lower_image import (
     plan_segments,
     split_at_levels,
 )
-from augsvc.executors.protocol import SourceKey, float_traits, run_ranges, use_one_torch_thread
+from augsvc.executors.protocol import Compilation, SourceKey, float_traits, run_ranges, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.noise_tables import TABLE_SIZE, noise_tables
 from augsvc.ops.kinds.image import Frame, Move, Statistics
@@ -50,6 +52,14 @@ from augsvc.planning.passes import Pass
 
 _ROWS, _ELEMENTS = 512, 1 << 23  # of one call: tables and values between passes stay below 16 MB
 _CHUNK = 1 << 22  # elements between two checks, some 10 ms; a sample is not split, and one blur of 4096² takes 1.8 s
+KERNELS = (
+    cpu.render,
+    whole.render,
+    cpu.move_masks,
+    *measure.KERNELS,
+    *opaque.KERNELS,
+    sound_cpu.render,
+)
 _NO_PIXELS = np.empty((0, 0), np.uint8)
 
 
@@ -79,8 +89,7 @@ class FusedExecutor:
     @staticmethod
     def on(kernel_cache: Path | None = None) -> "FusedExecutor":
         """An executor that keeps its compiled kernels in a folder, if one is given."""
-        images = (cpu.render, whole.render, cpu.move_masks, *measure.KERNELS, *opaque.KERNELS)
-        keep_compiled((*images, sound_cpu.render), kernel_cache)
+        keep_compiled(KERNELS, kernel_cache)
         use_one_torch_thread()
         return FusedExecutor(torch.device("cpu"), cores(), noise_tables().astype(np.int16).ravel())
 
@@ -102,6 +111,10 @@ class FusedExecutor:
     def opaque_traits(self) -> tuple[str, ...]:
         """Everything besides the code that the float arithmetic of opaque operations depends on."""
         return float_traits(self.device)
+
+    def watch_compilation(self) -> AbstractContextManager[Compilation]:
+        """As Executor.watch_compilation."""
+        return watch_compilation(KERNELS)
 
     def rows(self, elements: int) -> int:
         """The recommended number of samples per call, for samples of `elements` canvas elements."""

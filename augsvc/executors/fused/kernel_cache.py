@@ -11,7 +11,6 @@ Hence a digest in front of the code.
 import hashlib
 import inspect
 import logging
-import os
 import pickle
 import platform
 import sys
@@ -45,15 +44,6 @@ _OPTIONS = (  # environment variables NUMBA_… that change the code
 )
 _FORMAT = "a digest, then the code"  # of the files; other formats lie in other folders
 _DIGEST_BYTES = hashlib.sha256().digest_size
-
-
-def default_folder() -> Path | None:
-    """The user's cache folder; None if the user has no home."""
-    try:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError:
-        return None
-    return Path(base) / "augsvc" / "kernels"
 
 
 def keep_compiled(dispatchers: Sequence[Any], folder: Path | None) -> None:

@@ -9,6 +9,7 @@ Law L2 (a sample's bits do not depend on the rest of its batch) holds by constru
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ import torch
 from augsvc.arrays import I64, U8, Pixels, ranges
 from augsvc.cpus import cores
 from augsvc.executors.device_errors import ChunkRunner, free_torch_memory, is_lost, ran_out_of_memory, report_loss
-from augsvc.executors.protocol import SourceKey, float_traits, run_ranges, use_one_torch_thread
+from augsvc.executors.protocol import Compilation, SourceKey, float_traits, run_ranges, use_one_torch_thread
 from augsvc.executors.reference.audio import TorchSound
 from augsvc.executors.reference.displace import displace
 from augsvc.executors.reference.resample import View, resample
@@ -68,6 +69,10 @@ class KorniaExecutor:
         tables = torch.from_numpy(noise_tables()).to(device)
         chunks = ChunkRunner(ran_out_of_memory, free_torch_memory)
         return KorniaExecutor(device, tables, _CHUNK[device.type], threads, chunks, TorchSound.on(device, chunks))
+
+    def watch_compilation(self) -> AbstractContextManager[Compilation]:
+        """As Executor.watch_compilation: it has no kernels."""
+        return nullcontext(Compilation())
 
     def rows(self, elements: int) -> int:
         """The recommended number of samples per call, for samples of `elements` canvas elements."""

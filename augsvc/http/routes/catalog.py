@@ -14,8 +14,7 @@ from fastapi import APIRouter, Request, Response
 
 import augsvc
 from augsvc.data.source import Source
-from augsvc.engine.engine import STARTING, Engine
-from augsvc.errors import Starting
+from augsvc.engine.engine import Engine
 from augsvc.http.disconnect import run_unless_disconnected
 from augsvc.http.middleware.admission import job_of
 from augsvc.http.responses import Encoded, EncodedJSON, encode_json
@@ -55,10 +54,9 @@ def catalog_router(engine: Engine, entries: DatasetEntries) -> APIRouter:
 
     @router.get("/version", summary="Versions, device and arithmetic id")
     async def version() -> dict[str, object]:
-        if engine.arithmetic is None:
-            raise Starting(STARTING)
-        measured = engine.arithmetic.done()
-        arithmetic = engine.arithmetic.result() if measured else None
+        measuring = engine.require_ready()
+        measured = measuring.done()
+        arithmetic = measuring.result() if measured else None
         return {
             "version": augsvc.__version__,
             "torch": torch.__version__,
@@ -108,6 +106,7 @@ def dataset_entry(source: Source) -> dict[str, object]:
         "classes": list(info.classes),
         "required": MEDIA[info.media].missing(info),
         "version": info.version,
+        "built_in": info.built_in,
         **window,
         **label,
         **({"columns": columns} if columns else {}),

@@ -9,9 +9,9 @@ let token = sessionStorage.getItem(STORAGE_KEY) ?? "";
 
 /** An error response; `status` is 0 if there was no response. */
 export class ApiError extends Error {
-  constructor(status, { code = "", message = "", field = null } = {}) {
+  constructor(status, { code = "", message = "", field = null, progress = null } = {}) {
     super(printable(message));
-    Object.assign(this, { status, code, field });
+    Object.assign(this, { status, code, field, progress });
   }
 
   /** Whether the same request may succeed later. */

@@ -42,7 +42,9 @@ export class Data {
   /** Takes the answer of /v1/datasets. */
   setDatasets(datasets) {
     this.datasets = new Map(datasets.map((dataset) => [dataset.name, dataset]));
-    this.dataset.replaceChildren(...datasets.map(({ name }) => el("option", { value: name }, name)));
+    const own = (dataset) => !dataset.built_in;
+    const listed = [...datasets.filter(own), ...datasets.filter((dataset) => !own(dataset))];
+    this.dataset.replaceChildren(...listed.map(({ name }) => el("option", { value: name }, name)));
   }
 
   /** Shows the state. */

@@ -10,13 +10,14 @@ import { availableOverlays, defaultOverlays, showLegend } from "./overlay.js";
 import { Pipeline } from "./pipeline.js";
 import { Sheet } from "./sheet.js";
 import { stop as stopPlayback } from "./sound.js";
+import { hideStarting, showStarting } from "./starting.js";
 import { fromFragment, specification, toFragment } from "./state.js";
 import { Toolbar } from "./toolbar.js";
 
 const DEBOUNCE_MS = 120; // between a slider's last move and the request
 const RETRY_MS = 1500; // while the server starts or is unreachable
 const DEFAULTS = { size: [128, 128], seconds: 1, sample_rate: 16000 }; // for datasets whose samples differ in them
-const DEFAULT_DATASET = "photos/train";
+const DEFAULT_DATASET = "photos/train"; // of a server without datasets of its own
 
 let state = fromFragment(location.hash);
 let datasets = new Map();
@@ -83,12 +84,18 @@ async function begin() {
 
 /** Displays the state that a link describes. */
 function restore() {
-  if (!state.dataset) {
-    state.dataset = datasets.has(DEFAULT_DATASET) ? DEFAULT_DATASET : (datasets.keys().next().value ?? "");
-  }
+  if (!state.dataset) state.dataset = firstDataset();
   showSettings();
   toolbar.show(state);
   load();
+}
+
+/** The operator's first dataset, of several splits the one to train on. */
+function firstDataset() {
+  const own = [...datasets.values()].filter((dataset) => !dataset.built_in).map(({ name }) => name);
+  const [first = DEFAULT_DATASET] = own;
+  const training = `${first.split("/")[0]}/train`;
+  return own.includes(training) ? training : first;
 }
 
 function showSettings() {
@@ -187,9 +194,15 @@ async function selectView(view) {
 function handleError(error, retry) {
   if (error.status === 401) return lock();
   if (error.transient) {
-    const message = error.code === "starting" ? "The server is starting and runs its self-test." : error.message;
-    showNotice(`${sentence(message)} Retrying …`);
-    retryTimer = setTimeout(retry, RETRY_MS);
+    const isStarting = error.code === "starting"; // what it serves may differ from before
+    if (isStarting) {
+      $("#token").hidden = $("#notice").hidden = true;
+      showStarting(error.progress);
+    } else {
+      hideStarting();
+      showNotice(`${sentence(error.message)} Retrying …`);
+    }
+    retryTimer = setTimeout(isStarting ? begin : retry, RETRY_MS);
     return undefined;
   }
   clearErrors();
@@ -236,6 +249,7 @@ function showNotice(text, kind = "") {
 
 function clearErrors() {
   $("#notice").hidden = true;
+  hideStarting();
   $("#stage").classList.remove("stale");
   pipeline.clearErrors();
   data.clearErrors();
@@ -259,6 +273,7 @@ function unlock() {
   $("#token-text").value = "";
   $("#workbench").hidden = false;
   $("#notice").hidden = true;
+  hideStarting();
 }
 
 $("#token").addEventListener("submit", (event) => {

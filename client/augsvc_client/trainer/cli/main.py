@@ -1,6 +1,9 @@
 """Options of `augsvc-train`: train a small network on a dataset of a server, check a setup, export and use a network.
 
 options, recipe.yaml → Recipe → train (train.py) or check, export_folder, predict_path (commands.py)
+
+What a command does is imported when the options and the recipe are known to be valid: it takes 4 s of CPU time, most of it
+torch's, and help, completion and mistakes need none of it.
 """
 
 import json
@@ -14,14 +17,9 @@ from typer.core import TyperGroup
 
 from augsvc_client.errors import AugsvcError
 from augsvc_client.text import printable
-from augsvc_client.trainer.cli.commands import check, export_folder, predict_path, suggest_rate, test_folder
-from augsvc_client.trainer.cli.resume import find_resumed, resumed_members
-from augsvc_client.trainer.cli.train import Ablated, Plan, train
-from augsvc_client.trainer.distributed import is_main_process, process_group
+from augsvc_client.trainer.cli.plan import Ablated, Plan
 from augsvc_client.trainer.recipe import load_recipe, parse_override
-from augsvc_client.trainer.training.device import use_threads
 from augsvc_client.trainer.training.interrupt import Interrupted
-from augsvc_client.trainer.training.loop import Diverged
 
 _LONGEST_MESSAGE = 4000  # characters
 _ABLATED = {kind.value for kind in Ablated}
@@ -105,12 +103,22 @@ def main(
         "evaluation.tests": None if test_dataset is None else {"test": {"dataset": test_dataset}},
     }
     try:
+        values = _field_values(options, set_ or [])
+        _check_options(url, sanity=sanity, find_lr=find_lr, resume=resume, overwrite=overwrite)
+        given = None if resume else load_recipe(recipe, values)
+        if out is None and not (resume or sanity or find_lr):
+            raise ValueError("give --out: the output folder")
+
+        from augsvc_client.trainer.cli.commands import check, suggest_rate
+        from augsvc_client.trainer.cli.resume import find_resumed, resumed_members
+        from augsvc_client.trainer.cli.train import train
+        from augsvc_client.trainer.distributed import is_main_process, process_group
+        from augsvc_client.trainer.training.device import use_threads
+
         with process_group():
             console = Console(quiet=not is_main_process(), markup=False, emoji=False)
-            values = _field_values(options, set_ or [])
-            _check_options(url, sanity=sanity, find_lr=find_lr, resume=resume, overwrite=overwrite)
             saved = find_resumed(out, recipe, values) if resume else None
-            requested = use_threads(saved or load_recipe(recipe, values))
+            requested = use_threads(saved or given or load_recipe(recipe, values))
             if sanity:
                 if not check(requested, url, out, console):
                     raise typer.Exit(1)
@@ -122,9 +130,11 @@ def main(
             members = ensemble if saved is None else resumed_members(out, ensemble)
             plan = Plan(members, ablate=ablate, resume=saved is not None, overwrite=overwrite)
             train(url, out, requested, console, plan)
-    except (AugsvcError, Diverged, ValueError, OSError) as err:
+    except (AugsvcError, FloatingPointError, ValueError, OSError) as err:  # the second: the run diverged
         _fail(str(err))
     except KeyboardInterrupt as err:
+        from augsvc_client.trainer.distributed import is_main_process
+
         if is_main_process():
             typer.secho(str(err) or "interrupted", err=True)
         raise typer.Exit(err.exit_status if isinstance(err, Interrupted) else _INTERRUPTED) from err
@@ -142,6 +152,8 @@ def evaluate(
     """Evaluate a trained network on its tests, or on another dataset or pipeline."""
     try:
         through = None if pipeline is None else _parse_pipeline(pipeline)
+        from augsvc_client.trainer.cli.commands import test_folder
+
         test_folder(out, url, dataset, through, Console(markup=False, emoji=False))
     except (AugsvcError, ValueError, OSError) as err:
         _fail(str(err))
@@ -154,6 +166,8 @@ def export(
 ) -> None:
     """Export a trained network or ensemble as ONNX, 8-bit ONNX and half-precision weights; each is checked and measured."""
     try:
+        from augsvc_client.trainer.cli.commands import export_folder
+
         export_folder(out, url, Console(markup=False, emoji=False))
     except (AugsvcError, ValueError, OSError) as err:
         _fail(str(err))
@@ -169,6 +183,8 @@ def predict(
 ) -> None:
     """Classify image or audio files with a trained network; no server is needed. Exit status 1 if no file has a class."""
     try:
+        from augsvc_client.trainer.cli.commands import predict_path
+
         classified = predict_path(out, path, json_, Console(markup=False, emoji=False))
     except (AugsvcError, ValueError, OSError) as err:
         _fail(str(err))

@@ -6,8 +6,6 @@ Recipe → scale_for_device, resolve_recipe → run or run_ensemble → weights,
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -16,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from augsvc_client.errors import AugsvcError
+from augsvc_client.trainer.cli.plan import Ablated, Plan
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.ablation import add_corrupted_test, require_operations, run_ablation
 from augsvc_client.trainer.experiments.advice import AdviceAblation, run_advice_ablation
@@ -41,23 +40,6 @@ from augsvc_client.trainer.training.checkpoint import read_datasets
 from augsvc_client.trainer.training.device import choose_device, scale_for_device
 from augsvc_client.trainer.training.interrupt import interrupt_on_sigterm
 from augsvc_client.trainer.training.progress import progress_bars
-
-
-class Ablated(str, Enum):
-    """What an ablation switches."""
-
-    operations = "operations"
-    advice = "advice"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to train: `members` networks, with an ablation, from where an earlier run ended, or in its place."""
-
-    members: int = 1
-    ablate: Ablated | None = None
-    resume: bool = False
-    overwrite: bool = False
 
 
 def train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) -> None:

@@ -1,0 +1,36 @@
+"""How far a start is, for the person who waits: a bar on a terminal, else a line now and then."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from augsvc.engine.start_progress import Lines, Report, StartProgress
+
+_TITLES = {"kernels": "compiling kernels, once on a machine", "self_test": "self-test"}
+
+
+@contextmanager
+def show_start(console: Console, write: Callable[[str], None]) -> Iterator[Report]:
+    """Shows what is reported in this block on a bar; where the console is no terminal, lines are given to `write`."""
+    if not console.is_terminal:
+        yield Lines(write)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield _Bar(bar, bar.add_task("starting", total=None, left=""))
+
+
+class _Bar:
+    """Reports on a bar."""
+
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar, self._task = bar, task
+
+    def __call__(self, progress: StartProgress) -> None:
+        """A report."""
+        left = "" if progress.seconds_left is None else f"about {progress.seconds_left} s left"
+        self._bar.update(
+            self._task, description=_TITLES[progress.step], completed=progress.done, total=progress.total, left=left
+        )

@@ -1,0 +1,68 @@
+"""How far a server's start is: kernels are compiled once on a machine, which takes a minute or more; then the self-test runs."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Literal, Self
+
+from augsvc.executors.protocol import Compilation
+
+logger = logging.getLogger("augsvc")
+LINE_S = 10.0  # between two lines
+_NAMES = {"kernels": "compiling kernels", "self_test": "self-test"}
+
+
+@dataclass(frozen=True, slots=True)
+class StartProgress:
+    """`done` of `total` functions of kernels, or of renderings of the self-test; and a rough estimate, where there is one."""
+
+    step: Literal["kernels", "self_test"]
+    done: int
+    total: int
+    seconds_left: int | None = None
+
+    @classmethod
+    def of(cls, compilation: Compilation, rendered: int, to_render: int) -> Self:
+        """While kernels are compiled, their progress; else that of the self-test."""
+        if compilation.began_s is None or compilation.done == compilation.total:
+            return cls("self_test", rendered, to_render)
+        left = compilation.seconds_left(time.monotonic())
+        return cls("kernels", compilation.done, compilation.total, None if left is None else round(left))
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        left = "" if self.seconds_left is None else f", about {self.seconds_left} s left"
+        return f"{_NAMES[self.step]}, {self.done} of {self.total}{left}"
+
+    def fields(self) -> dict[str, object]:
+        """For programs: `step`, `done`, `total`, `seconds_left`."""
+        return asdict(self)
+
+
+Report = Callable[[StartProgress], None]
+ShowStart = Callable[[], AbstractContextManager[Report]]  # shows what is reported, while the start lasts
+
+
+class Lines:
+    """Writes a line as soon as kernels are compiled, then one every LINE_S seconds."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write, self._next_s, self._compiles = write, time.monotonic() + LINE_S, False
+
+    def __call__(self, progress: StartProgress) -> None:
+        """A report."""
+        begins = progress.step == "kernels" and not self._compiles
+        if not begins and time.monotonic() < self._next_s:
+            return
+        self._compiles |= begins
+        self._next_s = time.monotonic() + LINE_S
+        self._write(f"{progress.text} (once on a machine)" if begins else progress.text)
+
+
+@contextmanager
+def log_start() -> Iterator[Report]:
+    """Logs the progress of a start in lines."""
+    yield Lines(logger.info)

@@ -1,0 +1,70 @@
+"""The progress of a start: as text, in lines, and on a bar."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from augsvc.cli.start_bar import show_start
+from augsvc.engine import start_progress
+from augsvc.engine.start_progress import Lines, StartProgress
+from augsvc.executors.protocol import Compilation
+
+HALF = StartProgress("kernels", 60, 120, 40)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(start_progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def test_kernels_come_first_and_the_self_test_is_shown_where_nothing_is_compiled(clock):
+    assert StartProgress.of(Compilation(120), 3, 80) == StartProgress("self_test", 3, 80)
+    begun = Compilation(120, 0, clock.now)
+    assert StartProgress.of(begun, 0, 80) == StartProgress("kernels", 0, 120)
+    clock.now += 30
+    assert StartProgress.of(Compilation(120, 40, 1000.0), 0, 80) == StartProgress("kernels", 40, 120, 60)
+    assert StartProgress.of(Compilation(120, 120, 1000.0), 5, 80) == StartProgress("self_test", 5, 80)
+
+
+def test_lines_begin_with_the_kernels_and_come_every_ten_seconds(clock):
+    lines = []
+    report = Lines(lines.append)
+    report(StartProgress("self_test", 1, 80))
+    assert lines == []
+    report(HALF)
+    for _ in range(20):
+        report(HALF)
+        clock.now += 0.5
+    report(HALF)
+    assert lines == [f"{HALF.text} (once on a machine)", HALF.text]
+    assert HALF.text == "compiling kernels, 60 of 120, about 40 s left"
+
+
+def test_a_warm_start_writes_no_line(clock):
+    lines = []
+    report = Lines(lines.append)
+    for done in range(19):
+        report(StartProgress("self_test", done, 80))
+        clock.now += 0.5
+    assert lines == []
+    clock.now += 0.5
+    report(StartProgress("self_test", 19, 80))
+    assert lines == ["self-test, 19 of 80"]
+
+
+def test_a_terminal_has_a_bar_and_no_lines():
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    lines = []
+    with show_start(console, lines.append) as report:
+        report(HALF)
+        console.print("augsvc listens")
+    shown = console.file.getvalue()
+    assert "compiling kernels, once on a machine" in shown
+    assert "60/120" in shown
+    assert "about 40 s left" in shown
+    assert "augsvc listens" in shown
+    assert lines == []
