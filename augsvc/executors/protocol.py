@@ -76,7 +76,7 @@ class Executor(Protocol):
         """Further dependencies of opaque operations; part of the arithmetic id of a stream that has one."""
 
     def watch_compilation(self) -> AbstractContextManager[Compilation]:
-        """Counts the functions of its kernels that are compiled in a block; none if it has no kernels or loads them."""
+        """Counts the functions that are compiled in a block, of the kernels that the self-test's grounds call; none that are kept."""
 
     def rows(self, elements: int) -> int:
         """The recommended number of samples per call, for samples of `elements` canvas elements."""

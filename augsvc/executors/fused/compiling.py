@@ -8,13 +8,15 @@ from typing import Any
 from numba.core import event
 from numba.core.dispatcher import Dispatcher
 
+from augsvc.executors.fused.kernel_cache import is_kept
 from augsvc.executors.protocol import Compilation
 
 
 @contextmanager
 def watch_compilation(dispatchers: Sequence[Any]) -> Iterator[Compilation]:
-    """Counts the functions that are compiled in this block, of those that these kernels are made of."""
-    functions = frozenset(function for dispatcher in dispatchers for function in made_of(dispatcher))
+    """Counts the functions that are compiled in this block, of those that these kernels are made of, if they are not kept."""
+    missing = [dispatcher for dispatcher in dispatchers if not is_kept(dispatcher)]
+    functions = frozenset(function for dispatcher in missing for function in made_of(dispatcher))
     compilation = Compilation(total=len(functions))
     with event.install_listener("numba:compile", _Counter(functions, compilation)):
         yield compilation

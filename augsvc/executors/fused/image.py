@@ -52,14 +52,7 @@ from augsvc.planning.passes import Pass
 
 _ROWS, _ELEMENTS = 512, 1 << 23  # of one call: tables and values between passes stay below 16 MB
 _CHUNK = 1 << 22  # elements between two checks, some 10 ms; a sample is not split, and one blur of 4096² takes 1.8 s
-KERNELS = (
-    cpu.render,
-    whole.render,
-    cpu.move_masks,
-    *measure.KERNELS,
-    *opaque.KERNELS,
-    sound_cpu.render,
-)
+START_KERNELS = (cpu.render, whole.render, cpu.move_masks, sound_cpu.render)  # that the grounds of the self-test call
 _NO_PIXELS = np.empty((0, 0), np.uint8)
 
 
@@ -89,7 +82,7 @@ class FusedExecutor:
     @staticmethod
     def on(kernel_cache: Path | None = None) -> "FusedExecutor":
         """An executor that keeps its compiled kernels in a folder, if one is given."""
-        keep_compiled(KERNELS, kernel_cache)
+        keep_compiled((*START_KERNELS, *measure.KERNELS, *opaque.KERNELS), kernel_cache)
         use_one_torch_thread()
         return FusedExecutor(torch.device("cpu"), cores(), noise_tables().astype(np.int16).ravel())
 
@@ -114,7 +107,7 @@ class FusedExecutor:
 
     def watch_compilation(self) -> AbstractContextManager[Compilation]:
         """As Executor.watch_compilation."""
-        return watch_compilation(KERNELS)
+        return watch_compilation(START_KERNELS)
 
     def rows(self, elements: int) -> int:
         """The recommended number of samples per call, for samples of `elements` canvas elements."""

@@ -71,7 +71,18 @@ def is_compiled(folder: Path) -> bool:
     """
     with tempfile.TemporaryFile(dir=_open_folder(folder)):
         (cache,) = _open_caches([cpu.render], folder)
-    return any(Path(cache.cache_path).glob("cpu.render-*.nbc"))
+    return _has_code(cache.cache_path, cpu.render)
+
+
+def is_kept(dispatcher: Any) -> bool:
+    """Whether the folder that `keep_compiled` gave a kernel has code of it."""
+    return _has_code(dispatcher._cache.cache_path, dispatcher)
+
+
+def _has_code(folder: str | None, dispatcher: Any) -> bool:
+    function = dispatcher.py_func
+    module = function.__module__.rpartition(".")[2]
+    return folder is not None and any(Path(folder).glob(f"{module}.{function.__name__}-*.nbc"))
 
 
 def code_digest() -> str:
