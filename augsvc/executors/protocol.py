@@ -76,7 +76,7 @@ class Executor(Protocol):
         """Further dependencies of opaque operations; part of the arithmetic id of a stream that has one."""
 
     def watch_compilation(self) -> AbstractContextManager[Compilation]:
-        """Counts the functions that are compiled in a block, of the kernels that the self-test's grounds call; none that are kept."""
+        """Counts the functions that are compiled in a block, of kernels for the self-test's grounds that are not kept."""
 
     def rows(self, elements: int) -> int:
         """The recommended number of samples per call, for samples of `elements` canvas elements."""
