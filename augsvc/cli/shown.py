@@ -15,6 +15,7 @@ from augsvc.validation import parse_json
 from augsvc_client.specification import read_size
 from augsvc_client.strict_yaml import load_yaml
 
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What the options name: a dataset that is open, and fields of a specification, not yet validated."""
