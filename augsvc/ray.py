@@ -20,6 +20,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from augsvc.cli.listener import open_listener
 from augsvc.cli.memory import fit_memory
 from augsvc.cli.memory_limit import memory_limit
 from augsvc.cpus import CORES_VARIABLE
@@ -28,7 +29,6 @@ from augsvc.http import create_app
 from augsvc.http.server.uvicorn_server import CLOSE_TIMEOUT_S, Server
 from augsvc.logs import set_up
 from augsvc.settings import Settings, load_settings
-from augsvc.sockets import open_listener
 
 try:
     import ray

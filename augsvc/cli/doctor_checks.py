@@ -12,6 +12,7 @@ import torch
 import augsvc
 from augsvc.cli.doctor import Warn
 from augsvc.cli.folders import check_disk_cache, check_kernel_cache, check_uploads, mib
+from augsvc.cli.listener import open_listener
 from augsvc.cli.memory import BASE_BYTES, fit_memory
 from augsvc.cli.memory_limit import memory_limit
 from augsvc.cpus import cores
@@ -23,7 +24,6 @@ from augsvc.errors import Undecodable
 from augsvc.executors.factory import choose_device, open_executor, runs_on_cuda
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings
-from augsvc.sockets import open_listener
 
 _THREADS, _THREADS_PER_CORE = 64, 2  # of a server: its queues' and the web framework's; its workers' and readers'
 _FILES = 1024  # open at the same time: connections, and files that are read

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from augsvc.cli.common import open_datasets, read_settings, report_errors
+from augsvc.cli.listener import open_listener
 from augsvc.cli.memory import fit_memory
 from augsvc.cli.memory_limit import memory_limit
 from augsvc.logs import set_up
-from augsvc.sockets import open_listener
 
 logger = logging.getLogger("augsvc")
 

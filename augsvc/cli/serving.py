@@ -11,12 +11,12 @@ from fastapi import FastAPI
 from rich.console import Console
 
 from augsvc.cli.common import report_errors
+from augsvc.cli.listener import open_listener
 from augsvc.cli.start_bar import show_start
 from augsvc.data.catalog import Catalog
 from augsvc.http import create_app
 from augsvc.http.server.uvicorn_server import Server
 from augsvc.settings import Settings
-from augsvc.sockets import open_listener
 
 logger = logging.getLogger("augsvc")
 

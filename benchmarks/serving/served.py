@@ -156,10 +156,10 @@ class Served:
 def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
     if plan.cpus is not None:
         os.sched_setaffinity(0, plan.cpus)
+    from augsvc.cli.listener import open_listener
     from augsvc.http.app import create_app
     from augsvc.http.server.uvicorn_server import Server
     from augsvc.settings import Settings
-    from augsvc.sockets import open_listener
 
     patch_server(plan)
     address = {"uds": folder / "augsvc.sock"} if plan.unix else {"port": 0}

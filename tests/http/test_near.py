@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from augsvc.http.server.protocol import Protocol
-from augsvc.sockets import keep_buffer_short
+from augsvc.http.server.sockets import keep_buffer_short
 
 MOST = int(Path("/proc/sys/net/core/wmem_max").read_text())
 SHORT = 2 * min(512 << 10, MOST)  # the kernel doubles the value that it is given

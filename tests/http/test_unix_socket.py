@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augsvc.sockets import unix_listener
+from augsvc.cli.listener import unix_listener
 from augsvc_client import Client, RemoteDataLoader, ServerUnavailable
 from augsvc_client.transport.address import Replica, describe_error
 from tests.forked import run_command

@@ -17,7 +17,7 @@ from augsvc.http.metrics import Metrics
 from augsvc.http.middleware.admission import HEADERS_TOO_LARGE, MAX_HEADER_BYTES
 from augsvc.http.middleware.request_log import logger as requests
 from augsvc.http.responses import error_response
-from augsvc.sockets import keep_buffer_short
+from augsvc.http.server.sockets import keep_buffer_short
 
 READ_WINDOW_S = 60.0  # over which a client's reading is measured; a disconnected client retries
 RESPONSE_TIMEOUT_S = 600.0  # for reading a whole response, however large: its memory counts in the budget

@@ -1,10 +1,9 @@
-"""Listening sockets: TCP, or a Unix socket."""
+"""The socket that a server listens on: TCP, or a Unix socket. Needs the settings only, so that a busy port is told at once."""
 
 import errno
 import os
 import socket
 import stat
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,9 +11,6 @@ from pathlib import Path
 from augsvc.settings import Settings
 
 BACKLOG = 2048
-_NEAR_US = 100  # round trip: a buffer of 416 KiB, the smallest that results, still carries 4 GB/s over it
-_NEAR_BUFFER_BYTES = 512 << 10  # the kernel doubles it; with Linux's default net.core.wmem_max the result is 416 KiB
-_TCP_INFO_BYTES, _RTT_OFFSET = 104, 68  # struct tcp_info: tcpi_rtt, microseconds
 _UNIX_UMASK = 0o117  # owner and group may connect: a proxy's user joins the group
 
 
@@ -71,25 +67,6 @@ def unix_listener(path: Path) -> Iterator[socket.socket]:
             with suppress(OSError):  # another server may have replaced it
                 if os.path.samestat(path.stat(), created):
                     path.unlink()
-
-
-def keep_buffer_short(connection: socket.socket) -> None:
-    """Limits the send buffer of a connection with a short round trip to 1 MiB, so that its bytes stay in the CPU's caches.
-
-    The kernel lets it grow to 4 MiB, and then every byte passes through main memory. On one host a
-    batch of 9.6 MB took a sixth less time in frames and a fifth less by requests, on a Unix socket a quarter. With a longer
-    round trip, measured by the handshake, the connection needs a longer buffer and keeps it.
-    """
-    if connection.family == getattr(socket, "AF_UNIX", None) or 0 < _round_trip_us(connection) <= _NEAR_US:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _NEAR_BUFFER_BYTES)
-
-
-def _round_trip_us(connection: socket.socket) -> int:
-    """Microseconds; 0 where the system does not report them."""
-    if not hasattr(socket, "TCP_INFO"):
-        return 0
-    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    return int(struct.unpack_from("=I", info.ljust(_TCP_INFO_BYTES, b"\0"), _RTT_OFFSET)[0])
 
 
 def _remove_stale(path: Path) -> None:
