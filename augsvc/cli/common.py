@@ -1,6 +1,6 @@
 """Shared by the commands: reading settings, opening datasets, tables and error messages.
 
-Nothing here imports torch or a compiler: a mistake in the settings is told at once, not after the seconds that these take.
+Nothing here imports torch or a compiler: a mistake in the settings is reported at once, not after the seconds that these take.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

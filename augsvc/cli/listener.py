@@ -1,4 +1,4 @@
-"""The socket that a server listens on: TCP, or a Unix socket. Needs the settings only, so that a busy port is told at once."""
+"""The socket that a server listens on: TCP, or a Unix socket. Needs the settings only, so that a busy port is reported at once."""
 
 import errno
 import os

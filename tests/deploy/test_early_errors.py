@@ -1,4 +1,4 @@
-"""Mistakes in settings, addresses and options are told before torch, a compiler or a web framework is imported."""
+"""Mistakes in settings, addresses and options are reported before torch, a compiler or a web framework is imported."""
 
 import json
 import os

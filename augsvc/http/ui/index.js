@@ -17,7 +17,7 @@ import { Toolbar } from "./toolbar.js";
 const DEBOUNCE_MS = 120; // between a slider's last move and the request
 const RETRY_MS = 1500; // while the server starts or is unreachable
 const DEFAULTS = { size: [128, 128], seconds: 1, sample_rate: 16000 }; // for datasets whose samples differ in them
-const DEFAULT_DATASET = "photos/train"; // of a server without datasets of its own
+const DEFAULT_DATASET = "photos/train"; // of a server without datasets of the operator
 
 let state = fromFragment(location.hash);
 let datasets = new Map();
