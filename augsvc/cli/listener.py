@@ -1,4 +1,4 @@
-"""The socket that a server listens on: TCP, or a Unix socket. Needs the settings only, so that a busy port is reported at once."""
+"""The socket that a server listens on: TCP, or a Unix socket. It needs no more than the settings."""
 
 import errno
 import os
