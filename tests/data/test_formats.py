@@ -20,6 +20,7 @@ FORMATS = [
     "image_folder",
     "image_mask_pairs",
     "kaldi",
+    "lance",
     "litdata",
     "manifest",
     "mds",

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from augsvc.data.cache import DecodedCache
-from augsvc.data.formats import arrow_sizes, parquet, temporary
+from augsvc.data.formats import arrow_sizes, tables, temporary
 from augsvc.data.formats.parquet import ParquetSettings
 
 FEATURES = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["cat", "dog", "owl"]}}
@@ -87,6 +87,7 @@ def test_the_copy_outlives_the_files_and_the_version_covers_their_contents(tmp_p
     assert (source.read(1).image == noise_image(1)).all() and (other.read(1).image == noise_image(51)).all()
     assert source.fingerprints() == packed.fingerprints() and "a.parquet/1" in packed.fingerprints()
     assert not set(source.fingerprints().values()) & set(other.fingerprints().values())
+    assert source.info.version == packed.info.version  # as they hold the same
     assert source.info.version != other.info.version and (packed.read(1).image == noise_image(1)).all()
     assert "MB of images copied" in source.notes()[0]
 
@@ -137,6 +138,23 @@ def test_the_version_covers_filter_columns(tmp_path, values):
         write(tmp_path / "a.parquet", table([0, 1, 2], c=column))
         versions.add(opened(tmp_path, columns=["c"])[0].info.version)
     assert len(versions) == 2
+
+
+def test_the_metadata_names_integers_and_the_settings_may_order_the_classes(tmp_path):
+    write(tmp_path / "a.parquet", table([2, 0, 1]))
+    (source,) = opened(tmp_path, classes=["owl", "dog", "cat"])
+    assert source.info.classes == ("owl", "dog", "cat") and source.labels().tolist() == [0, 2, 1]
+    assert "'owl' is none of `classes`" in refusal(tmp_path, classes=["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels"), [(("a", "b", "c"), [2, 0, 1]), (("2", "1", "0"), [0, 2, 1]), (("0", "1", "2"), [2, 0, 1])]
+)
+def test_integers_without_metadata_are_classes_by_name_where_these_are_integers(tmp_path, classes, labels):
+    write(tmp_path / "a.parquet", table([2, 0, 1], features=None))
+    (source,) = opened(tmp_path, classes=classes)
+    assert source.info.classes == classes and source.labels().tolist() == labels
+    assert "is none of" in refusal(tmp_path, classes=classes[:2])
 
 
 @pytest.mark.parametrize("missing", [None, -1])
@@ -341,5 +359,5 @@ def test_damaged_files_are_refused_or_read_whole(tmp_path, suffix):
 
 
 def test_without_pyarrow_the_cure_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "find_spec", lambda _: None)
+    monkeypatch.setattr(tables, "find_spec", lambda _: None)
     assert "augsvc[parquet]" in refusal(tmp_path)

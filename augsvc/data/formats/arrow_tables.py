@@ -6,11 +6,11 @@ pyarrow is an extra: it is imported when a dataset of this format is opened.
 import json
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from augsvc.data.formats.arrow_sizes import arrow_bytes, parquet_sizes
 from augsvc_client.text import printable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_GROWTH = 32  # times the bytes of a file: a dictionary of few images may stand for any number of rows
-_BATCH_ROWS = 16  # decoded together: 16 images
+BATCH_ROWS = 16  # decoded together: 16 images
 _BATCH_BYTES = 64 << 20  # or fewer of them, by the largest that a page may hold
 _MAX_PAGE_BYTES = 1 << 30
 _MIN_GROWN_BYTES = 1 << 20  # that any file may decompress into: a few labels compress better than images
@@ -36,22 +36,30 @@ class TableRow:
     values: dict[str, Any]
 
 
+class OpenTable(NamedTuple):
+    """A table of which nothing but the schema has been read."""
+
+    schema: "pa.Schema"
+    batches: Callable[[list[str]], Iterator["pa.RecordBatch"]]  # of some columns; raises ValueError
+
+
+def open_file(file: BufferedReader, is_arrow: bool) -> OpenTable:
+    """A Parquet or Arrow file; raises ValueError where it is none."""
+    with _damage():
+        return _open_arrow(file) if is_arrow else _open_parquet(file)
+
+
 class Table:
-    """The rows of one file.
+    """The rows of one table.
 
     Attributes:
         class_names: those that Hugging Face's metadata give the column of labels, None without.
     """
 
-    def __init__(self, file: BufferedReader, name: str, image: str, columns: Sequence[str], label: str | None) -> None:
-        """Reads the schema.
-
-        Raises:
-            ValueError: it is no such file, or lacks a column; or the images are no bytes.
-        """
+    def __init__(self, opened: OpenTable, image: str, columns: Sequence[str], label: str | None) -> None:
+        """Raises ValueError where it lacks a column, or the images are no bytes."""
         self._image, self._columns = image, list(dict.fromkeys(columns))
-        with _damage():
-            self._schema, self._batches = _open_arrow(file) if name.endswith(".arrow") else _open_parquet(file)
+        self._schema, self._batches = opened
         missing = [column for column in (image, *self._columns) if column not in self._schema.names]
         if missing:
             known = ", ".join(repr(printable(known)) for known in self._schema.names[:_MOST_NAMED])
@@ -66,8 +74,8 @@ class Table:
                 batch.validate(
                     full=True
                 )  # Arrow trusts the offsets of a damaged file: beyond its end they are read, too
-                for start in range(0, batch.num_rows, _BATCH_ROWS):
-                    yield from self._rows(batch.slice(start, _BATCH_ROWS))
+                for start in range(0, batch.num_rows, BATCH_ROWS):
+                    yield from self._rows(batch.slice(start, BATCH_ROWS))
 
     def _rows(self, batch: "pa.RecordBatch") -> Iterator[TableRow]:
         images = batch.column(self._image).to_pylist()
@@ -81,11 +89,13 @@ class Table:
 
         if pa.types.is_struct(kind) and "bytes" in [kind.field(index).name for index in range(kind.num_fields)]:
             kind = kind.field("bytes").type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
         if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
             raise ValueError(f"the column {printable(self._image)!r} holds no image files as bytes, but {kind}")
 
 
-def _open_parquet(file: BufferedReader) -> tuple[Any, Any]:
+def _open_parquet(file: BufferedReader) -> OpenTable:
     import pyarrow.parquet as pq
 
     opened = pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES)
@@ -95,13 +105,13 @@ def _open_parquet(file: BufferedReader) -> tuple[Any, Any]:
         _require_growth(file, sizes.total)
         if sizes.largest > _MAX_PAGE_BYTES:
             raise ValueError(f"a page of it decompresses into more than {_MAX_PAGE_BYTES:,} bytes")
-        rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, sizes.largest)))
+        rows = max(1, min(BATCH_ROWS, _BATCH_BYTES // max(1, sizes.largest)))
         yield from opened.iter_batches(rows, columns=names, use_threads=False)
 
-    return opened.schema_arrow, batches
+    return OpenTable(opened.schema_arrow, batches)
 
 
-def _open_arrow(file: BufferedReader) -> tuple[Any, Any]:
+def _open_arrow(file: BufferedReader) -> OpenTable:
     """A stream, as `datasets` writes, or a file with an index, as Feather is."""
     import pyarrow as pa
 
@@ -109,7 +119,7 @@ def _open_arrow(file: BufferedReader) -> tuple[Any, Any]:
     _require_growth(file, arrow_bytes(file, 8 if is_file else 0))
     file.seek(8 if is_file else 0)  # an indexed file holds the stream; its index might name messages elsewhere
     stream = pa.ipc.open_stream(file)
-    return stream.schema, lambda names: (batch.select(names) for batch in stream)
+    return OpenTable(stream.schema, lambda names: (batch.select(names) for batch in stream))
 
 
 def _require_growth(file: BufferedReader, n_bytes: int) -> None:
@@ -126,7 +136,7 @@ def _damage() -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError, struct.error, IndexError) as err:
-        raise ValueError("it is no Parquet or Arrow file, or is damaged or cut") from err
+        raise ValueError("it is damaged or cut, or is no file of this format") from err
 
 
 def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:

@@ -25,13 +25,13 @@ def require_class_names(classes: Iterable[str]) -> None:
 def sort_classes(names: Iterable[str]) -> tuple[str, ...]:
     """Sorted as numbers if all are integers: 2 before 10, and 01 before 1; else as texts."""
     distinct = sorted(set(names))
-    return tuple(sorted(distinct, key=int) if _are_integers(distinct) else distinct)
+    return tuple(sorted(distinct, key=int) if are_integers(distinct) else distinct)
 
 
 def labelled_classes(labels: Iterable[str]) -> tuple[str, ...]:
     """The classes of labels, sorted. −1 beside 0, 1, … is none: the label of samples without a class, as in test splits."""
     classes = sort_classes(labels)
-    is_none = _are_integers(classes) and ("0" in classes or classes == (UNLABELLED,))
+    is_none = are_integers(classes) and ("0" in classes or classes == (UNLABELLED,))
     return tuple(name for name in classes if not (is_none and name == UNLABELLED))
 
 
@@ -48,10 +48,11 @@ def label_positions(labels: Sequence[str], classes: Sequence[str]) -> tuple[I64,
 
 def describe_numbers(classes: Sequence[str]) -> tuple[str, ...]:
     """A note if the classes are integers, and other ones than their positions, which batches hold; else none."""
-    if not _are_integers(classes) or list(classes) == [str(position) for position in range(len(classes))]:
+    if not are_integers(classes) or list(classes) == [str(position) for position in range(len(classes))]:
         return ()
     return (f"the labels {list_names(classes)} of the file are 0 … {len(classes) - 1} in batches, in this order",)
 
 
-def _are_integers(names: Collection[str]) -> bool:
+def are_integers(names: Collection[str]) -> bool:
+    """Whether all are integers in decimal digits."""
     return all(name.removeprefix("-").isdecimal() and name.isascii() for name in names)

@@ -1,248 +1,32 @@
-"""Parquet and Arrow files with images as bytes, in the layouts of Hugging Face's hub and of `Dataset.save_to_disk`.
+"""Parquet and Arrow files with images as bytes, in the layouts of Hugging Face's hub and of `Dataset.save_to_disk`."""
 
-A random row of a Parquet file costs its whole row group, 2 ms at 100 images and 26 ms at 1,000. So the images are copied once,
-when the server starts, to one file of the bytes alone, which is removed when the dataset is no longer served.
-"""
-
-import errno
-import hashlib
 import os
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
-import xxhash
-
-from augsvc.arrays import I64
-from augsvc.data.cache import DecodedCache
-from augsvc.data.formats.annotations import Annotations
-from augsvc.data.formats.arrow_tables import MAX_GROWTH, Table
-from augsvc.data.formats.class_order import sort_classes
-from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
-from augsvc.data.formats.faults import Faults
-from augsvc.data.formats.file_source import Files
-from augsvc.data.formats.format import give_statistics
-from augsvc.data.formats.index import Index
-from augsvc.data.formats.manifest_labels import LABELS, ClassLabel, Label
-from augsvc.data.formats.manifest_rows import Row
-from augsvc.data.formats.sharded import ShardedFormat, ShardedImages, ShardedSamples, find_shards
-from augsvc.data.formats.store_root import StoredFormat
-from augsvc.data.formats.temporary import Blob
-from augsvc.data.source import Source
-from augsvc_client.text import printable
+from augsvc.data.formats.arrow_tables import open_file
+from augsvc.data.formats.dataset_root import DatasetRoot
+from augsvc.data.formats.sharded import find_shards
+from augsvc.data.formats.tables import Opening, TablesFormat
 
 _EXTENSIONS = frozenset({".parquet", ".arrow"})
-_MIN_IMAGE_BYTES = 64  # that a row counts as: a run length stands for any number of rows, and no image file is smaller
 
 
-class ParquetSettings(StoredFormat, ShardedFormat):
+class ParquetSettings(TablesFormat):
     """The operator's settings of a folder of Parquet or Arrow files."""
 
+    needs: ClassVar[tuple[str, str]] = ("pyarrow", "parquet")
+
     format: Literal["parquet"]
-    image: str = "image"  # the column: bytes, or a struct with `bytes`
-    label: str | tuple[str, ...] = "label"  # the column; or several of them, of numbers
-    label_kind: Literal["class", "multi_label", "regression", "text"] = "class"
-    classes: tuple[
-        str, ...
-    ] = ()  # in the order of the labels; none: those of the metadata, or all that there are, sorted
-    columns: tuple[str, ...] = ()  # further ones, of numbers or texts, that subsets may filter by
-    copy_to: Path | None = None  # the folder of the copy; none: that of temporary files
 
-    def open(self, name: str, cache: DecodedCache) -> list[Source]:
-        """NAME, or NAME/train, NAME/val and NAME/test where files are in such folders or are named so.
+    def find(self, root: DatasetRoot) -> Mapping[str, Sequence[str]]:
+        """The files of each split."""
+        return find_shards(root, _EXTENSIONS)
 
-        Raises:
-            ValueError: for the operator: pyarrow is not installed, there are no files, or one is damaged; rows without an image
-                or a label; no room for the copy.
-        """
-        with name_faults(name):
-            if find_spec("pyarrow") is None:
-                raise ValueError("this format needs pyarrow: pip install 'augsvc[parquet]'")
-            root = self.open_root()
-            faults = Faults()
-            copies = {
-                split: _Copy(root, files, self, faults) for split, files in find_shards(root, _EXTENSIONS).items()
-            }
-            faults.refuse()
-            classes = self._classes(copies)
-            sources: list[Source] = [
-                CopiedImages(f"{name}/{split}" if split else name, self, root, copy, classes, cache)
-                for split, copy in copies.items()
-            ]
-        if self.statistics is not None:
-            give_statistics(sources, name, self.statistics)
-        return sources
-
-    @property
-    def covers_contents(self) -> bool:
-        """Always: the images are copied, and so digested."""
-        return True
-
-    @property
-    def label_columns(self) -> tuple[str, ...]:
-        """Those of the label."""
-        return (self.label,) if isinstance(self.label, str) else self.label
-
-    @property
-    def new_label(self) -> type[Label]:
-        """What collects the labels of a split."""
-        return _HubClassLabel if self.label_kind == "class" else LABELS[self.label_kind]
-
-    def _classes(self, copies: "Mapping[str, _Copy]") -> tuple[str, ...]:
-        named = {copy.class_names for copy in copies.values()}
-        if len(named) > 1:
-            raise ValueError("the splits have different classes in their metadata")
-        (names,) = named
-        return self.classes or names or tuple(self.new_label.classes_of([copy.label for copy in copies.values()]))
-
-
-class _HubClassLabel(ClassLabel):
-    """One class a row; -1 and null are no class, as in test splits whose labels are kept back."""
-
-    without: ClassVar[str] = ""
-
-    def _parse(self, row: Row) -> str:
-        value = row.value(self._columns[0])
-        return self.without if value is None or value == -1 else super()._parse(row)
-
-    @classmethod
-    def classes_of(cls, labels: Iterable[Label]) -> Sequence[str]:
-        """Those of the rows that have one."""
-        return sort_classes(value for label in labels for value in label.values if value != cls.without)
-
-    def build(self, classes: tuple[str, ...]) -> Annotations:
-        """Labels by position in `classes`, or -1."""
-        positions = {name: label for label, name in enumerate(classes)}
-        labels = np.array([positions.get(value, -1) for value in self.values], dtype=np.int64)
-        return self._annotations(classes, labels)
-
-
-class _Copy:
-    """The images of one split, one after the other in a file, with their labels."""
-
-    def __init__(self, root: DatasetRoot, files: Sequence[str], settings: ParquetSettings, faults: Faults) -> None:
-        """Copies all rows; those that cannot be used become faults."""
-        self.files, self._settings, self._faults = tuple(files), settings, faults
-        self.label = settings.new_label(settings.label_columns, settings.classes, "|", settings.columns)
-        self.class_names: tuple[str, ...] | None = None
-        self.blob, self._digest = Blob(settings.copy_to), hashlib.sha256()
-        self._places = array("q")  # shard, offset, bytes of each image
-        self.fingerprints: list[bytes] = []  # of the contents of each image
-        for shard, file in enumerate(files):
-            with root.open_local(file, settings.copy_to) as opened, faults.collect(root.locate(file)):
-                limit = MAX_GROWTH * os.fstat(opened.fileno()).st_size
-                columns = [*settings.label_columns, *settings.columns]
-                only_label = (
-                    settings.label if settings.label_kind == "class" and isinstance(settings.label, str) else None
-                )
-                table = Table(opened, file, settings.image, columns, only_label)
-                self._require_same_names(table, is_first=shard == 0)
-                self._copy(shard, file, table, limit)
-
-    @property
-    def places(self) -> I64:
-        """Shard, offset in the copy and bytes of every image (N, 3)."""
-        return np.array(self._places, dtype=np.int64).reshape(-1, 3)
-
-    @property
-    def digest(self) -> str:
-        """Of the bytes of all images."""
-        return self._digest.hexdigest()
-
-    def _require_same_names(self, table: Table, is_first: bool) -> None:
-        if not is_first and table.class_names != self.class_names:
-            raise ValueError("its metadata have other classes than those of the file before it")
-        self.class_names = table.class_names
-
-    def _copy(self, shard: int, file: str, table: Table, limit: int) -> None:
-        names = self._settings.classes or table.class_names
-        n_bytes = 0
-        for number, row in enumerate(table):
-            n_bytes += max(_MIN_IMAGE_BYTES, len(row.image or b""))
-            if n_bytes > limit:
-                raise ValueError(f"its images are over {MAX_GROWTH} times as large as the file")
-            if not isinstance(row.image, bytes):
-                self._faults.add(
-                    f"{printable(file)}, row {number}: it has no image as bytes: embed the files in the dataset"
-                )
-                continue
-            try:
-                self.label.add(f"{file}/{number}", Row(_with_class_name(row.values, self._settings, names)))
-            except ValueError as err:
-                self._faults.add(f"{printable(file)}, row {number}: {err}")
-                continue
-            self._places.extend((shard, self.blob.n_bytes, len(row.image)))
-            self._digest.update(row.image)
-            self.fingerprints.append(xxhash.xxh3_64_digest(row.image))
-            self.blob.append(row.image)
-
-
-def _with_class_name(
-    values: dict[str, object], settings: ParquetSettings, names: Sequence[str] | None
-) -> dict[str, object]:
-    """The row with the name of its class, where it holds the number."""
-    if settings.label_kind != "class" or names is None:
-        return values
-    (column,) = settings.label_columns
-    number = values[column]
-    if not isinstance(number, int) or isinstance(number, bool) or number == -1:
-        return values
-    if not 0 <= number < len(names):
-        raise ValueError(f"the label {number} is none of the {len(names)} classes")
-    return {**values, column: names[number]}
-
-
-def _digest_array(values: npt.NDArray[Any]) -> list[object]:
-    """Its form and the digest of its contents."""
-    return [values.dtype.str, values.shape, hashlib.sha256(values.tobytes()).hexdigest()]
-
-
-class CopiedImages(ShardedImages):
-    """One split, read from its copy, so that files which change later do not change a sample."""
-
-    def __init__(
-        self,
-        name: str,
-        settings: ParquetSettings,
-        root: DatasetRoot,
-        copy: _Copy,
-        classes: tuple[str, ...],
-        cache: DecodedCache,
-    ) -> None:
-        self._blob, self._contents, self._fingerprints = copy.blob, copy.digest, copy.fingerprints
-        super().__init__(
-            name, settings, root, ShardedSamples(copy.files, copy.places, copy.label.build(classes)), cache
-        )
-
-    def _form(self, settings: ShardedFormat, root: DatasetRoot, samples: ShardedSamples) -> dict[str, object]:
-        """Names, all labels and filter columns, and the bytes of all images."""
-        annotations = samples.annotations
-        arrays = {"places": samples.places, "labels": annotations.sample_labels}
-        if annotations.targets is not None:
-            arrays["targets"] = annotations.targets
-        form = settings.version_form() | {"annotations": annotations.digest, "images": self._contents}
-        form |= {name: _digest_array(values) for name, values in arrays.items()}
-        columns = annotations.columns.items()
-        return form | {"columns": {name: [_digest_array(column.values), column.texts] for name, column in columns}}
-
-    def fingerprints(self) -> Mapping[str, bytes]:
-        """Each sample's name, and what differs if its image does: files that are written again may hold the same ones."""
-        return dict(zip(self._files.index.names, self._fingerprints, strict=True))
-
-    def notes(self) -> Sequence[str]:
-        """The size of the copy, and what all shards note."""
-        n_bytes = int(self._places[:, 2].sum())
-        unlabelled = int((self._labels < 0).sum()) if self.info.label_kind == "class" else 0
-        without = [f"{unlabelled:,} rows have no class"] if unlabelled else []
-        return (f"{n_bytes / 1e6:,.0f} MB of images copied to a temporary file", *without, *super().notes())
-
-    def _read_range(self, files: Files, within: Index, index: int, shard: int, offset: int, n_bytes: int) -> bytes:
-        """A range of the copy."""
-        data = self._blob.read(offset, n_bytes)
-        if len(data) != n_bytes:
-            raise self._unreadable(files, within, index, OSError(errno.EIO, "the copy of the images is cut"))
-        return data
+    @contextmanager
+    def open_table(self, root: DatasetRoot, name: str) -> Iterator[Opening]:
+        """A file; of a store it is copied first."""
+        with root.open_local(name, self.copy_to) as opened:
+            yield partial(open_file, opened, name.lower().endswith(".arrow")), os.fstat(opened.fileno()).st_size

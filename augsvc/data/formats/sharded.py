@@ -50,9 +50,8 @@ class ShardedImages(FileSource):
         if not annotations.names:
             raise ValueError(f"{root.locate('')} has shards without images")
         require_class_names(annotations.classes)
-        self._places, self._shards, self._annotations = samples.places, root.index(samples.files), annotations
-        # every sample has the identity of its shard
-        index = Index(names=tuple(annotations.names), identities=self._shards.identities[:][self._places[:, 0]])
+        self._places, self._annotations = samples.places, annotations
+        index = self._index(root, samples)
         files = Files(index, root.path, root.links, cache.claim(name), store=root.store)
         reader = ImageReader(name, settings, cache)
         super().__init__(files, annotations.sample_labels, reader, cache, settings.max_file_bytes, root.pause)
@@ -69,6 +68,12 @@ class ShardedImages(FileSource):
             label_kind=annotations.label_kind,
             label_width=0 if targets is None else targets.shape[1],
         )
+
+    def _index(self, root: DatasetRoot, samples: ShardedSamples) -> Index:
+        """Every sample has the identity of its shard."""
+        self._shards = root.index(samples.files)
+        identities = self._shards.identities[:][samples.places[:, 0]]
+        return Index(names=tuple(samples.annotations.names), identities=identities)
 
     def _form(self, settings: ShardedFormat, root: DatasetRoot, samples: ShardedSamples) -> dict[str, object]:
         """What the version covers besides names, sizes and classes."""
@@ -145,7 +150,7 @@ def find_shards(root: DatasetRoot, extensions: Collection[str], cure: str = "") 
         return {split: by_folder[split] for split in SPLITS if split in by_folder}
     files = next(files for files in places if files)
     _refuse_others(root, places, files)
-    return _split_by_name(root, files)
+    return split_by_name(root, files)
 
 
 def _refuse_others(root: DatasetRoot, places: Iterable[Sequence[str]], files: Sequence[str]) -> None:
@@ -158,7 +163,8 @@ def _refuse_others(root: DatasetRoot, places: Iterable[Sequence[str]], files: Se
         )
 
 
-def _split_by_name(root: DatasetRoot, files: Sequence[str]) -> Mapping[str, Sequence[str]]:
+def split_by_name(root: DatasetRoot, files: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """As `find_shards`, by the words of the files' names alone."""
     by_split: dict[str, list[str]] = {}
     for name in files:
         stem = name.rpartition("/")[2].rpartition(".")[0]

@@ -43,6 +43,12 @@ def copy_to_temporary(opened: BufferedReader, folder: Path | None) -> BufferedRe
         return os.fdopen(os.dup(copy.fileno()), "rb")
 
 
+def copy_file(opened: BufferedReader, path: Path) -> None:
+    """The contents of a file in a new one; raises as `copy_to_temporary`."""
+    with _room(), path.open("xb") as copy:
+        shutil.copyfileobj(opened, copy, _CHUNK_BYTES)
+
+
 @contextmanager
 def _room() -> Iterator[None]:
     """Names the cure where the disk is full."""
