@@ -79,14 +79,12 @@ class SoundPlan(Passes):
 
         Raises:
             SpecInvalid: an operation needs the rate of the clips, and they came without one, or resamples to below 1/16 of it;
-                or two that draw spectrogram masks, or mix, may apply to one clip; or one takes clips of one channel alone.
+                or two that draw spectrogram masks, or mix, may apply to one clip.
         """
         tree = Tree.of(steps)
         if clip.rate is None and (names := sorted({op.op for op in tree.operations if op.needs_rate})):
             raise SpecInvalid(f"{names[0]} needs the rate of the clips: set sample_rate", field="sample_rate")
         _require_rates(steps, clip)
-        if clip.channels > 1:
-            _refuse_joint(steps)
         for kind in dict.fromkeys(
             type(operation) for operation in tree.operations if isinstance(operation, SpecChange)
         ):
@@ -214,7 +212,7 @@ class SoundPlan(Passes):
     ) -> list[SoundStep]:
         rows = np.flatnonzero(draw.selected)
         if isinstance(operation, SoundDynamics):
-            return lower_dynamics(operation, draw.take(rows), rows, self.clip.rate or 1)
+            return lower_dynamics(operation, draw.take(rows), rows, self.clip)
         if isinstance(operation, SoundRoom):
             return self._room(operation, draw, lengths, rows)
         column = [taking for taking, _ in self.partner_operations].index(
@@ -318,16 +316,6 @@ def _require_rates(steps: Sequence[Step], clip: Clip) -> None:
                 f"{field}.rate: {step.op} takes rates from {clip.rate / MAX_RATIO:g} Hz, 1/{MAX_RATIO} of the clips' "
                 f"{clip.rate} Hz",
                 field=f"{field}.rate",
-            )
-
-
-def _refuse_joint(steps: Sequence[Step]) -> None:
-    for field, step in walk(steps):
-        if isinstance(step, SoundDynamics) and step.one_channel:
-            raise SpecInvalid(
-                f"{field}.op: {step.op} is defined over all channels together, and here each is a separate clip: "
-                "set `channels` to 1, or take gain",
-                field=f"{field}.op",
             )
 
 

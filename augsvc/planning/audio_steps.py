@@ -142,10 +142,13 @@ class Change(Enum):
     CONVOLVE = auto()  # the clip with the side, at its level
     BLEND = auto()  # the clip and the side: the clip's weight, RATIO_BITS
     # v · target / (quantile of |v| + offset): the quantile, FRACTION_BITS, target and offset, RATIO_BITS, and whether a quantile
-    # below the target changes nothing
+    # up to the target changes nothing
     SCALE = auto()
     QUANTILES = auto()  # clamped to two quantiles of the clip, FRACTION_BITS
-    LOUDNESS = auto()  # scaled so that the gated mean square of the side becomes the first, POWER_BITS; and the rate
+    # scaled by the sides of all channels: so that their gated mean square becomes the first, POWER_BITS, and the rate; or so that
+    # their peak becomes the first, RATIO_BITS, and whether one up to it changes nothing
+    LOUDNESS = auto()
+    PEAK = auto()
     MATCH = auto()  # scaled to the level of the side
     # limited: the threshold, RATIO_BITS, whether it is relative to the peak, attack and release, SECTION_BITS, a delay in samples
     PEAKS = auto()

@@ -54,6 +54,10 @@ SOUND_CASES = _ALONE | {
         {"op": "time_shift"},
     ],
     "two channels": {"pipeline": [{"op": "time_shift"}, {"op": "white_noise"}, {"op": "room_reverb"}], "channels": 2},
+    "three channels measured together": {
+        "pipeline": [{"op": "white_noise"}, {"op": "normalize_peak"}, {"op": "loudness_normalization", "p": 0.5}],
+        "channels": 3,
+    },
     "noise that no sample takes": [{"op": "gain"}, {"op": "white_noise", "p": 0.0}, {"op": "gain"}],
 }
 

@@ -1,5 +1,8 @@
-"""Clips of several channels: each is a separate clip with the draws of its sample, but for other noise."""
+"""Clips of several channels: each is a separate clip with the draws of its sample, but for other noise, and for what measures all
+of them together.
+"""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,19 +13,22 @@ from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.audio_folder import AudioFolderSettings, open_audio_folder
 from augsvc.errors import SpecInvalid, Undecodable
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
-from augsvc.ops.kinds.sound_dynamics import SoundDynamics
 from augsvc.ops.operation import Kind
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Stream
 from tests.data.sounds import encode
-from tests.harness import executor
+from tests.harness import executor, open_cpu
 from tests.ops.test_sound import RATE, SOUNDS, Clips, batch, tone
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import pyloudnorm
 
 pytestmark = pytest.mark.usefixtures("each_executor")
 GENERATOR = np.random.default_rng(4)
 STEREO = [GENERATOR.normal(0, 0.2, (2, n)).astype(np.float32) for n in (2000, 1301, 2000)]
-ALONE = [name for name in SOUNDS if not (issubclass(registry()[name], SoundDynamics) and registry()[name].one_channel)]
+JOINT = ["normalize_peak", "loudness_normalization"]  # measure all channels together
 NOISY = {"white_noise", "colored_noise", "room_reverb"}
 
 
@@ -45,7 +51,7 @@ def open_channels(pipeline, clips=STEREO, rate=RATE, others=(), **fields):
     return Stream.open(validate_spec(spec), Channels(clips, rate), executor(), others=named)
 
 
-@pytest.mark.parametrize("op", ALONE)
+@pytest.mark.parametrize("op", [name for name in SOUNDS if name not in JOINT])
 def test_each_channel_becomes_what_it_becomes_alone(op):
     step = {"op": op, "p": 0.8}
     together = batch(open_channels([step]), epoch=2)
@@ -77,7 +83,14 @@ def test_no_block_of_random_numbers_is_used_twice():
     assert len(set(blocks)) == len(blocks)
 
 
-@pytest.mark.parametrize("pipeline", ["sound", [{"op": "speed"}, {"op": "background_noise"}, {"op": "splice_out"}]])
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "sound",
+        [{"op": "speed"}, {"op": "background_noise"}, {"op": "splice_out"}],
+        [{"op": "normalize_peak", "p": 0.5}, {"op": "gain"}, {"op": "loudness_normalization", "p": 0.5}],
+    ],
+)
 def test_a_batch_alone_has_the_same_bytes(pipeline):
     stream = open_channels(pipeline, views=2 if pipeline == "sound" else 1)
     whole = batch(stream, epoch=1)
@@ -118,12 +131,71 @@ def test_other_rates_are_resampled_channel_by_channel():
         assert result[channel].tobytes() == alone.tobytes()
 
 
-@pytest.mark.parametrize("op", sorted(set(SOUNDS) - set(ALONE)))
-def test_what_is_defined_over_all_channels_takes_one(op):
-    with pytest.raises(SpecInvalid, match="set `channels` to 1") as refused:
-        open_channels([{"op": "one_of", "of": [{"op": op}]}])
-    assert refused.value.field == "pipeline.0.of.0.op"
-    assert batch(open_channels([{"op": op}], channels=1))["audio"].shape == (3, 2000)
+def balance(clip):
+    """The level of each channel over that of the first."""
+    return np.sqrt(np.square(clip.astype(np.float64)).mean(axis=1))[1:] / np.sqrt(np.square(clip[0]).mean())
+
+
+UNEQUAL = [np.stack([clip[0], 0.25 * clip[1], 2.0 * clip[1][::-1]]) for clip in STEREO]
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_the_peak_is_that_of_all_channels(channels):
+    clips = [clip[:channels] for clip in UNEQUAL]
+    result = batch(open_channels([{"op": "normalize_peak", "level": -6}], clips))["audio"]
+    for clip, changed in zip(clips, result, strict=True):
+        changed = changed[:, : clip.shape[1]]
+        assert abs(np.abs(changed).max() - 10**-0.3) < 1e-6
+        np.testing.assert_allclose(changed, clip * (10**-0.3 / np.abs(clip).max()), rtol=3e-7)
+    quiet = [clip / (10 * np.abs(clip).max()) for clip in clips]
+    kept = batch(open_channels([{"op": "normalize_peak", "level": -6, "apply_to": "louder"}], quiet))["audio"]
+    assert kept.tobytes() == batch(open_channels([], quiet))["audio"].tobytes()
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_loudness_is_pyloudnorms_sum_over_channels(channels):
+    """With a passage that the relative gate leaves out; pyloudnorm weighs the fourth and fifth channel by 1.41."""
+    samples = 2 * RATE
+    clips = [GENERATOR.normal(0, 0.1, (channels, samples)).astype(np.float32) for _ in range(2)]
+    clips[0][1] *= 0.3
+    for clip in clips:
+        clip[:, samples // 3 : samples // 2] *= 0.01
+    step = {"op": "loudness_normalization", "loudness": -20}
+    result = batch(open_channels([step], clips, seconds=2.0))["audio"]
+    meter = pyloudnorm.Meter(RATE, filter_class="DeMan")
+    for clip, changed in zip(clips, result, strict=True):
+        assert abs(meter.integrated_loudness(changed.T.astype(np.float64)) + 20) < 2e-3
+        np.testing.assert_allclose(balance(changed), balance(clip), rtol=1e-5)
+
+
+@pytest.mark.parametrize("op", JOINT)
+def test_channels_that_are_copies_get_what_one_gets_and_silent_ones_stay(op):
+    step = {"op": op, "p": 1.0}
+    alone = batch(open_channels([step], [tone(2000)]))["audio"]
+    copies = batch(open_channels([step], [tone(2000)], channels=4))["audio"]
+    if op == "normalize_peak":
+        assert all(copies[:, channel].tobytes() == alone.tobytes() for channel in range(4))
+    else:  # four times the power
+        np.testing.assert_allclose(2.0 * copies, np.repeat(alone[:, None], 4, axis=1), rtol=1e-5)
+    half = np.stack([np.zeros(2000), tone(2000)])
+    result = batch(open_channels([step], [half, np.zeros((2, 2000))]))["audio"]
+    assert not result[0, 0].any() and not result[1].any() and np.abs(result[0, 1]).max() > 0
+
+
+def test_all_channels_of_a_sample_are_one_sample_to_the_executors():
+    """In chunks of any size: the same bits from both of them."""
+    steps = [
+        {"op": "white_noise"},
+        {"op": "normalize_peak", "p": 0.6},
+        {"op": "speed"},
+        {"op": "loudness_normalization"},
+    ]
+    found = set()
+    for name in ("fused", "kornia"):
+        spec = validate_spec({"dataset": "clips", "pipeline": steps, "seconds": 0.25, "sample_rate": RATE})
+        stream = Stream.open(spec, Channels([clip[:3] for clip in UNEQUAL]), open_cpu(name))
+        found.add(b"".join(batch(stream, epoch)["audio"].tobytes() for epoch in range(3)))
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("op", [name for name in SOUNDS if "dataset" in registry()[name].model_fields])

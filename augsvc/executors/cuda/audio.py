@@ -56,8 +56,11 @@ class FusedCudaSound:
             DeviceOutOfMemory: there is not enough memory for one clip.
         """
 
-        def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
+        channels = plan.clip.channels  # of a sample, which come into one chunk
+
+        def start(staging: StagingBuffer, samples: slice) -> Callable[[], None]:
             check()
+            rows = slice(samples.start * channels, samples.stop * channels)
             drawn, chunk = [draw.take(rows) for draw in draws], clips[rows]
             for segment in cut_at_opaque(plan.lower(drawn, lengths[rows]), lengths[rows]):
                 args = lower_sound(plan, segment.steps, segment.lengths, tracks[rows], self.quantiles)
@@ -71,9 +74,9 @@ class FusedCudaSound:
 
             return finish
 
-        samples = plan.clip.samples
         with self.lanes.lease() as lane:
-            lane.run(cut([clip.size for clip in clips], _chunk_rows(samples), _SAMPLES), samples, start)
+            sizes = [plan.elements] * (len(clips) // channels)
+            lane.run(cut(sizes, _chunk_rows(plan.elements), _SAMPLES), plan.elements, start)
 
 
 @dataclass(slots=True, eq=False)

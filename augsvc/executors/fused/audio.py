@@ -44,7 +44,7 @@ class FusedSound:
         """As SoundExecutor.run."""
         for segment in cut_at_opaque(plan.lower(draws, lengths), lengths):
             args = lower_sound(plan, segment.steps, segment.lengths, tracks, self.quantiles)
-            for rows in ranges(len(clips), max(1, _CHUNK // plan.clip.samples)):
+            for rows in ranges(len(clips), plan.clip.channels * max(1, _CHUNK // plan.elements)):
                 check()
                 sound_cpu.render(rows.start, rows.stop, args, clips)
             if segment.opaque:

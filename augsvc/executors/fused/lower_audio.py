@@ -22,6 +22,7 @@ from augsvc.executors.fused.kernels.sound import (
     MATCH,
     MIX,
     NOISE,
+    PEAK,
     PEAKS,
     QUANTILES,
     RESPONSE,
@@ -71,9 +72,11 @@ _CHANGES = {
     Change.SCALE: SCALE,
     Change.QUANTILES: QUANTILES,
     Change.LOUDNESS: LOUDNESS,
+    Change.PEAK: PEAK,
     Change.MATCH: MATCH,
     Change.PEAKS: PEAKS,
 }
+_JOINT = (LOUDNESS, PEAK)  # measure all channels together
 _WITH_SIDE = (GENERATE, COPY, TRACK, SPEED)  # begin to use the second track
 
 
@@ -180,6 +183,7 @@ def lower_sound(
         tracks=tracks,
         twiddles=twiddles(plan.transform),
         side_samples=plan.clip.samples if any(kind in _WITH_SIDE for kind, _ in columns.steps) else 0,
+        channels=plan.clip.channels if any(kind in _JOINT for kind, _ in columns.steps) else 1,
         indices=indices,
         blocks=blocks,
         time=time,

@@ -92,12 +92,16 @@ class TorchSound:
             EngineLost: the device is lost.
         """
 
-        def work(rows: slice) -> None:
-            beside = Clips(clips[rows], np.zeros_like(clips[rows]), lengths[rows], tracks[rows], plan.transform)
-            self._run_chunk(plan, beside, [draw.take(rows) for draw in draws], check)
+        channels = plan.clip.channels  # of a sample, which stay together
+
+        def work(samples: slice) -> None:
+            rows = slice(samples.start * channels, samples.stop * channels)
+            values = clips[rows]
+            chunk = Clips(values, np.zeros_like(values), lengths[rows], tracks[rows], plan.transform, channels)
+            self._run_chunk(plan, chunk, [draw.take(rows) for draw in draws], check)
 
         with report_loss(lambda: is_lost(self.device)):
-            self.chunks.run_each(len(clips), plan.clip.samples, work)
+            self.chunks.run_each(len(clips) // channels, plan.elements, work)
 
     def _run_chunk(self, plan: SoundPlan, chunk: Clips, draws: Sequence[Draw], check: Callable[[], None]) -> None:
         clips, lengths = chunk.values, chunk.lengths

@@ -33,6 +33,7 @@ class Clips(NamedTuple):
     lengths: I64  # N
     tracks: F32  # N,P,T
     transform: int  # the length of the transform of convolutions
+    channels: int  # of a sample, one after the other
 
 
 def run_change(step: ClipChange, clips: Clips, check: Callable[[], None]) -> None:
@@ -49,6 +50,10 @@ def run_change(step: ClipChange, clips: Clips, check: Callable[[], None]) -> Non
             side[:1] = _direct_sound(side, numbers[0])
         elif step.change is Change.CONVOLVE:
             clip[:] = _convolve(clip, side, clips.transform)
+        elif step.change in (Change.LOUDNESS, Change.PEAK):
+            first = row - row % clips.channels
+            sides = clips.side[first : first + clips.channels, :length]
+            clip[:] = (_to_loudness if step.change is Change.LOUDNESS else _to_peak)(clip, sides, numbers)
         else:
             clip[:] = _change(step.change, numbers, clip, side)
 
@@ -59,8 +64,6 @@ def _change(change: Change, numbers: list[int], clip: F32, side: F32) -> F32:
     if change is Change.QUANTILES:
         low, high = _quantile(clip, numbers[0]), _quantile(clip, numbers[1])
         return np.minimum(np.maximum(clip, low), high)
-    if change is Change.LOUDNESS:
-        return _to_loudness(clip, side, numbers)
     if change is Change.MATCH:
         return match_level(clip, level(side))
     if change is Change.BLEND:
@@ -112,10 +115,19 @@ def match_level(clip: F32, wanted: tuple[int, int]) -> F32:
     return _bounded(clip * scale)
 
 
-def _to_loudness(clip: F32, side: F32, numbers: list[int]) -> F32:
-    exponent, _ = level(side)
+def _to_peak(clip: F32, sides: F32, numbers: list[int]) -> F32:
+    target = np.float32(numbers[0] * 2.0**-RATIO_BITS)
+    peak = np.abs(sides).max(initial=np.float32(0.0))
+    if peak <= 0 or (numbers[1] and peak <= target):
+        return clip
+    with np.errstate(over="ignore"):
+        return _bounded(clip / peak * target)
+
+
+def _to_loudness(clip: F32, sides: F32, numbers: list[int]) -> F32:
+    exponent, _ = level(sides)
     unit = 2.0 ** (2 * (exponent - LEVEL_BITS))
-    means = list(_block_means(side, numbers[1], exponent))
+    means = list(_block_means(sides, numbers[1], exponent))
     mean = _mean_above(means, _GATE / unit)
     mean = _mean_above(means, max(_GATE / unit, _RELATIVE_GATE * mean))
     if mean <= 0.0:
@@ -124,12 +136,14 @@ def _to_loudness(clip: F32, side: F32, numbers: list[int]) -> F32:
     return _bounded(clip * min(gain, np.float32(LOUDEST)))
 
 
-def _block_means(side: F32, rate: int, exponent: int) -> Iterator[float]:
-    """The mean squares of blocks of 0.4 s, every 0.1 s, in integers of `level`."""
-    fixed = np.rint(np.ldexp(side.astype(np.float64), LEVEL_BITS - exponent)).astype(np.int64)
-    squares, hops = fixed * fixed, len(side) * 10 // rate
+def _block_means(sides: F32, rate: int, exponent: int) -> Iterator[float]:
+    """The mean squares of blocks of 0.4 s, every 0.1 s, in integers of `level`, those of the channels (C, T) added."""
+    fixed = np.rint(np.ldexp(sides.astype(np.float64), LEVEL_BITS - exponent)).astype(np.int64)
+    squares = (fixed * fixed).sum(axis=0)
+    samples = len(squares)
+    hops = samples * 10 // rate
     if hops < _BLOCK:
-        yield float(squares.sum()) / max(len(side), 1)
+        yield float(squares.sum()) / max(samples, 1)
     for hop in range(hops - _BLOCK + 1):
         begin, end = hop * rate // 10, (hop + _BLOCK) * rate // 10
         yield float(squares[begin:end].sum()) / (end - begin)

@@ -18,8 +18,8 @@
     mix         SoundBackground: a clip of a dataset, at a level           one after the other
                 SoundMix: another clip of the stream, with its label       none: at most one for a clip
 
-Of several channels each is a separate clip with the draws of its sample; noise is another one for each, and levels, peaks and
-quantiles are those of the channel.
+Of several channels each is a separate clip with the draws of its sample; noise is another one for each, and levels and quantiles
+are those of the channel. What normalizes a clip, its peak or its loudness, measures all channels together.
 
 Full scale is ±1; values are not clipped unless an operation does so. A clip shorter than the stream's window is followed by
 zeros, which no operation sees: shifts and levels refer to the clip's own length.

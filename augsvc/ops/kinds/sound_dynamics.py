@@ -17,7 +17,14 @@ class Scaled:
     quantile: F64  # N: 0 … 1; 1 is the peak
     target: F64  # N
     offset: float = 0.0
-    only_above: bool = False  # whether a quantile up to the target changes nothing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToPeak:
+    """v · target / peak, the largest |v| of all channels; a silent clip stays as it is."""
+
+    target: F64  # N
+    only_above: bool  # whether a peak up to the target changes nothing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +37,7 @@ class Clamped:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ToLoudness:
-    """Scaled so that the gated mean square of the K-weighted clip becomes `power` (N,)."""
+    """Scaled so that the gated mean square of the K-weighted clip, of all channels added, becomes `power` (N,)."""
 
     power: F64
 
@@ -52,11 +59,8 @@ class SoundDynamics(Operation):
     kind: ClassVar[Kind] = Kind.TONE
     media: ClassVar[str] = "audio"
     statistics: ClassVar[frozenset[Statistic]] = frozenset({Statistic.LEVEL})
-    one_channel: ClassVar[bool] = (
-        False  # whether it is defined over all channels of a clip together, so that it takes one alone
-    )
     keeps_level: ClassVar[bool] = False  # whether the clip gets its root mean square back
 
     @abstractmethod
-    def changes(self, draw: Draw, rate: int) -> Sequence[Scaled | Clamped | ToLoudness | PeaksLimited | Shape]:
+    def changes(self, draw: Draw, rate: int) -> Sequence[Scaled | ToPeak | Clamped | ToLoudness | PeaksLimited | Shape]:
         """One after the other; which there are depends on the settings alone."""

@@ -27,7 +27,9 @@ Float = Any
 # Kinds of steps. A noise that is filtered is made on a second track, the side, and then mixed in. A copy of the clip, or a
 # partner, comes there too.
 SHIFT, SHAPE, NOISE, FILTER, ENVELOPE, TURN, GENERATE, SIDE_FILTER, MIX, SPEED = range(10)
-COPY, TRACK, SIDE_ENVELOPE, RESPONSE, CONVOLVE, BLEND, SCALE, QUANTILES, LOUDNESS, MATCH, PEAKS = range(10, 21)
+COPY, TRACK, SIDE_ENVELOPE, RESPONSE, CONVOLVE, BLEND, SCALE, QUANTILES, MATCH, PEAKS = range(10, 20)
+# Measured on the sides of all channels.
+LOUDNESS, PEAK = 20, 21
 # The stages of a shape, in their order.
 GAIN, LIMIT, CURVE, STEP, STAIRS = 1, 2, 4, 8, 16
 # A level is measured on integers of LEVEL_BITS bits, relative to a power of two; 2^24 squares stay below 2^62.
@@ -72,6 +74,7 @@ class SoundArgs(NamedTuple):
     tracks: F32  # N,P,T: partners
     twiddles: F64  # M/2,2: cos and −sin of 2πk / M for a transform of M; or 0,2
     side_samples: int  # of the second track: T, or 0 if no step uses it
+    channels: int  # clips, one after the other, that LOUDNESS and PEAK measure together
     indices: U32  # N: the clips' counter words
     blocks: U32  # N: of their random numbers, after the first one
     time: int  # epoch << 8 | view

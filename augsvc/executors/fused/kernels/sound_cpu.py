@@ -14,6 +14,7 @@ from augsvc.executors.fused.kernels.sound import (
     FILTER,
     GAIN,
     LIMIT,
+    LOUDNESS,
     NOISE,
     SHAPE,
     SHIFT,
@@ -35,6 +36,7 @@ from augsvc.executors.fused.kernels.sound import (
     quantize,
     square_inline,
 )
+from augsvc.executors.fused.kernels.sound_levels import measure_channels, scale_clip
 from augsvc.executors.fused.kernels.sound_steps import change_speed, filter_two, run_step
 
 _CHUNK = 2048  # samples that are moved, or whose random numbers are computed, together
@@ -42,21 +44,22 @@ _CHUNK = 2048  # samples that are moved, or whose random numbers are computed, t
 
 @entry
 def render(first: Int, last: Int, args: SoundArgs, clips: F32) -> None:
-    """The clips first … last − 1 of N,T through all steps, in place; two at a time, for their filters."""
+    """The clips first … last − 1 of N,T through all steps, in place; two at a time, for their filters, or the channels of a
+    sample, of which `first` begins one.
+    """
     words, deviates, buffer = np.empty(_CHUNK // 2, np.uint32), np.empty(_CHUNK, np.int16), np.empty(_CHUNK, np.float32)
     bits = words.view(np.uint16)  # little-endian: the low half first
-    sides = np.empty((min(2, last - first), args.side_samples), np.float32)
+    group = max(2, args.channels)
+    sides = np.empty((min(group, last - first), args.side_samples), np.float32)
     work = np.empty((2 * args.twiddles.shape[0], 2), np.float64)
-    for n in range(first, last, 2):
-        n_clips = min(2, last - n)
+    for n in range(first, last, group):
+        end = min(n + group, last)
         for step in range(args.steps.shape[0]):
             kind, k = args.steps[step, 0], args.steps[step, 1]
-            if kind in (FILTER, SIDE_FILTER) and n_clips == 2 and args.active[n, step] and args.active[n + 1, step]:
-                one, two = (clips[n], clips[n + 1]) if kind == FILTER else (sides[0], sides[1])
-                one, two = one[: args.lengths[n, step]], two[: args.lengths[n + 1, step]]
-                filter_two(one, two, args.sections[n, k], args.sections[n + 1, k])
+            if kind in (FILTER, SIDE_FILTER) or kind >= LOUDNESS:
+                _run_together(n, end, step, args, clips, sides)
                 continue
-            for m in range(n, n + n_clips):
+            for m in range(n, end):
                 if args.active[m, step] == 0:
                     continue
                 clip, side = clips[m, : args.lengths[m, step]], sides[m - n]
@@ -70,6 +73,42 @@ def render(first: Int, last: Int, args: SoundArgs, clips: F32) -> None:
                     _add_noise(clip, args, m, k, words, bits, deviates)
                 else:
                     run_step(kind, k, args, m, clip, side[: clip.size], work)
+
+
+@compiled
+def _run_together(n: Int, end: Int, step: Int, args: SoundArgs, clips: F32, sides: F32) -> None:
+    """A step that takes several of the clips n … end − 1 at once."""
+    if args.steps[step, 0] >= LOUDNESS:
+        _scale_samples(n, end, step, args, clips, sides)
+    else:
+        _filter_clips(n, end, step, args, clips, sides)
+
+
+@compiled
+def _filter_clips(n: Int, end: Int, step: Int, args: SoundArgs, clips: F32, sides: F32) -> None:
+    """A filter of the clips n … end − 1, or of their sides: two at a time where both go through it."""
+    is_side, k, done = args.steps[step, 0] == SIDE_FILTER, args.steps[step, 1], n
+    for m in range(n, end):
+        if m < done or args.active[m, step] == 0:
+            continue
+        next_one = m + 1 if m + 1 < end and args.active[m + 1, step] else m
+        one, other = (sides[m - n], sides[next_one - n]) if is_side else (clips[m], clips[next_one])
+        count = args.lengths[next_one, step] if next_one > m else 0
+        filter_two(one[: args.lengths[m, step]], other[:count], args.sections[m, k], args.sections[next_one, k])
+        done = next_one + 1
+
+
+@compiled
+def _scale_samples(n: Int, end: Int, step: Int, args: SoundArgs, clips: F32, sides: F32) -> None:
+    """The clips n … end − 1, those of a sample by what is measured on all of its sides."""
+    kind, k = args.steps[step, 0], args.steps[step, 1]
+    for first in range(n, end, args.channels):
+        if args.active[first, step] == 0:
+            continue
+        samples = args.lengths[first, step]
+        divisor, gain = measure_channels(kind, args.numbers[first, k], sides, first - n, args.channels, samples)
+        for m in range(first, first + args.channels):
+            scale_clip(clips[m, :samples], divisor, gain)
 
 
 @compiled

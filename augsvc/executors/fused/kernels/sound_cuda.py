@@ -19,6 +19,7 @@ from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
 from augsvc.executors.fused.kernels.sound import (
     F32,
     F64,
+    LOUDNESS,
     SPEED,
     SoundArgs,
     add_noise_block,
@@ -29,6 +30,7 @@ from augsvc.executors.fused.kernels.sound import (
     render_sample,
     square,
 )
+from augsvc.executors.fused.kernels.sound_levels import measure_channels, scale_clip
 from augsvc.executors.fused.kernels.sound_steps import change_speed, run_step
 
 
@@ -121,6 +123,10 @@ def run_serial(step: Int, args: SoundArgs, tape: Tape, transform: Transform) -> 
         kind, k, samples = args.steps[step, 0], args.steps[step, 1], args.lengths[n, step]
         if kind == SPEED:
             change_speed(tape.before[n], samples, args.rates[n, k], args.sinc, tape.after[n])
+        elif kind >= LOUDNESS:
+            first = n - n % args.channels
+            divisor, gain = measure_channels(kind, args.numbers[n, k], tape.after, first, args.channels, samples)
+            scale_clip(tape.before[n, :samples], divisor, gain)
         else:
             side = tape.after[n, : min(samples, tape.after.shape[1])]
             run_step(kind, k, args, n, tape.before[n, :samples], side, transform.work[n])

@@ -9,11 +9,12 @@ import math
 import numpy as np
 
 from augsvc.executors.fused.kernels.args import I64, Int
-from augsvc.executors.fused.kernels.compiled import compiled, inlined
+from augsvc.executors.fused.kernels.compiled import compiled, inlined, threaded
 from augsvc.executors.fused.kernels.sound import (
     AMPLITUDE_MAX,
     F32,
     LEVEL_BITS,
+    PEAK,
     RATIO_UNIT,
     Float,
     amplify,
@@ -44,9 +45,14 @@ def scale_by_quantile(clip: F32, numbers: I64) -> None:
     quantile = _quantile(clip, numbers[0], np.uint32(0))
     if quantile <= _ZERO or (numbers[3] != 0 and quantile <= target):
         return
-    divisor = np.float32(np.float64(quantile) + times64(np.float64(numbers[2]), RATIO_UNIT))
+    scale_clip(clip, np.float32(np.float64(quantile) + times64(np.float64(numbers[2]), RATIO_UNIT)), target)
+
+
+@threaded
+def scale_clip(clip: F32, divisor: Float, gain: Float) -> None:
+    """Divided, then multiplied."""
     for t in range(clip.size):
-        clip[t] = amplify(clip[t] / divisor, target)
+        clip[t] = amplify(clip[t] / divisor, gain)
 
 
 @compiled
@@ -198,44 +204,67 @@ def match_side(clip: F32, side: F32) -> None:
     match_level(clip, power, sum_squares(side, power))
 
 
+@threaded
+def measure_channels(
+    kind: Int, numbers: I64, sides: F32, first: Int, channels: Int, samples: Int
+) -> tuple[Float, Float]:
+    """What a sample's channels are divided by, and then multiplied with, from their sides: rows first … first + channels − 1."""
+    largest = np.uint32(0)
+    for row in range(first, first + channels):
+        largest = max(largest, largest_magnitude(sides[row][:samples]))
+    if kind == PEAK:
+        return _to_peak(float_from_bits(np.uint32(largest)), numbers)
+    return _ONE, _loudness_gain(numbers, sides, first, channels, samples, level_exponent(largest))
+
+
 @compiled
-def scale_to_loudness(clip: F32, side: F32, numbers: I64) -> None:
-    """Scales the clip so that the gated mean square of the side becomes numbers[0]; numbers[1] is the rate.
+def _to_peak(peak: Float, numbers: I64) -> tuple[Float, Float]:
+    """numbers = (target, whether only a larger peak counts)."""
+    target = np.float32(times64(np.float64(numbers[0]), RATIO_UNIT))
+    if peak <= _ZERO or (numbers[1] != 0 and peak <= target):
+        return _ONE, _ONE
+    return peak, target
+
+
+@compiled
+def _loudness_gain(numbers: I64, sides: F32, first: Int, channels: Int, samples: Int, power: Int) -> Float:
+    """The gain with which the gated mean square of the sides, added, becomes numbers[0]; numbers[1] is the rate.
 
     ITU-R BS.1770: blocks of 0.4 s that begin every 0.1 s; those at −70 LUFS and those 10 LU below the mean of the others do not
     count. A clip of less than 0.4 s is one block. Nothing changes if no block counts.
     """
-    power = level_exponent(largest_magnitude(side))
     unit = times64(np.float64(power_of_two(max(power, -100))), 2.0**-LEVEL_BITS)
     unit = times64(unit, unit)
-    mean = _gated_mean(side, numbers[1], power, _GATE / unit)
-    mean = _gated_mean(side, numbers[1], power, max(_GATE / unit, times64(_RELATIVE_GATE, mean)))
-    if mean > 0.0:
-        target = times64(np.float64(numbers[0]), _POWER_UNIT)
-        gain = min(np.float32(math.sqrt(target / times64(mean, unit))), AMPLITUDE_MAX)
-        for t in range(clip.size):
-            clip[t] = amplify(clip[t], gain)
+    mean = _gated_mean(sides, first, channels, samples, numbers[1], power, _GATE / unit)
+    gate = max(_GATE / unit, times64(_RELATIVE_GATE, mean))
+    mean = _gated_mean(sides, first, channels, samples, numbers[1], power, gate)
+    if mean <= 0.0:
+        return _ONE
+    target = times64(np.float64(numbers[0]), _POWER_UNIT)
+    return min(np.float32(math.sqrt(target / times64(mean, unit))), AMPLITUDE_MAX)
 
 
 @compiled
-def _gated_mean(side: F32, rate: Int, power: Int, gate: Float) -> Float:
+def _gated_mean(sides: F32, first: Int, channels: Int, samples: Int, rate: Int, power: Int, gate: Float) -> Float:
     """The mean over the blocks whose mean square is above `gate`; 0 if there are none."""
     total, count, scale = 0.0, np.int64(0), level_scale(power)
-    hops = side.size * np.int64(10) // rate
-    first, second, third = np.int64(0), np.int64(0), np.int64(0)
+    hops = samples * np.int64(10) // rate
+    one, two, three = np.int64(0), np.int64(0), np.int64(0)
     for hop in range(hops if hops >= 4 else 1):
         begin, end = hop * rate // 10, (hop + 1) * rate // 10
         if hops < 4:
-            end = np.int64(side.size)
+            end = np.int64(samples)
         last = np.int64(0)
-        for t in range(begin, end):
-            last += square(side[t], scale)
+        for row in range(first, first + channels):
+            side = sides[row]
+            for t in range(begin, end):
+                last += square(side[t], scale)
         if hop >= 3 or hops < 4:
             start = (hop - 3) * rate // 10 if hops >= 4 else np.int64(0)
-            mean = np.float64(first + second + third + last) / np.float64(max(end - start, 1))
+            mean = np.float64(one + two + three + last) / np.float64(max(end - start, 1))
             if mean > gate:
                 total, count = total + mean, count + 1
-        first, second, third = second, third, last
+        one, two, three = two, three, last
     return total / np.float64(count) if count > 0 else 0.0
 
 

@@ -21,7 +21,6 @@ from augsvc.executors.fused.kernels.sound import (
     F64,
     FILTER,
     GENERATE,
-    LOUDNESS,
     MATCH,
     MIX,
     PEAKS,
@@ -53,7 +52,6 @@ from augsvc.executors.fused.kernels.sound_levels import (
     make_impulse_response,
     match_side,
     scale_by_quantile,
-    scale_to_loudness,
     sum_squares,
 )
 
@@ -97,8 +95,6 @@ def _run_level(kind: Int, numbers: I64, clip: F32, side: F32) -> None:
         scale_by_quantile(clip, numbers)
     elif kind == QUANTILES:
         limit_to_quantiles(clip, numbers)
-    elif kind == LOUDNESS:
-        scale_to_loudness(clip, side, numbers)
     elif kind == MATCH:
         match_side(clip, side)
     elif kind == PEAKS:

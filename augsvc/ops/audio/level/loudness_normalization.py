@@ -13,12 +13,12 @@ _OFFSET = 0.691  # dB: the loudness of a mean square m is 10 · log10(m) − 0.6
 class LoudnessNormalization(SoundDynamics):
     """Scales the clip to an integrated loudness in LUFS, by ITU-R BS.1770-4; samples may exceed full scale.
 
+    All channels of a clip get one factor, from the sum of their mean squares, each with weight 1 as front channels have it.
     Blocks of 0.4 s are gated at −70 LUFS and at 10 LU below the mean of the others. A clip shorter than a block is one block; one
     in which no block counts, such as silence, stays as it is.
     """
 
     needs_rate: ClassVar[bool] = True
-    one_channel: ClassVar[bool] = True
     elsewhere = {"audiomentations": "LoudnessNormalization", "torchaudio": "Loudness (measures)"}
     op: Literal["loudness_normalization"] = "loudness_normalization"
     loudness: Annotated[Interval, Drawn(lane=1, low=-70.0, high=0.0, unit="LUFS")] = (-31.0, -13.0)
