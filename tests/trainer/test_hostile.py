@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from augsvc_client.trainer.cli.main import app
+from augsvc_client.trainer.experiments import variants
 from augsvc_client.trainer.experiments.findings import load_findings
 from augsvc_client.trainer.recipe import load_recipe, parse_override, parse_recipe
 from augsvc_client.trainer.training.checkpoint import FILE_NAME, load_checkpoint
@@ -100,14 +101,30 @@ def test_a_full_disk_ends_a_run_with_one_line(url, tmp_path, refused, n_bytes):
     assert not list((tmp_path / "out").glob("*.new"))
 
 
-@pytest.mark.parametrize("damage", [{}, {"scores": 1}, [], {"scores": {"whole": [1]}}], ids=json.dumps)
-def test_a_damaged_ablation_is_named(tmp_path, damage, monkeypatch):
-    from augsvc_client.trainer.experiments import variants
+SAVED = {
+    "recipe": {"data": {"dataset": "a"}},
+    "variants": {"whole": {}},
+    "scores": {"whole": [{"test": 0.5}]},
+    "sources": {"whole": [{}]},
+}
 
-    monkeypatch.setattr(variants, "_identity", lambda first: {})
-    (tmp_path / "ablation.json").write_text(json.dumps(damage))
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        [],
+        {},
+        *({**SAVED, **part} for part in ({"scores": 1}, {"scores": {"whole": [1]}}, {"recipe": 3}, {"variants": []})),
+    ],
+    ids=json.dumps,
+)
+def test_a_damaged_ablation_is_named(tmp_path, damage):
+    file = tmp_path / "ablation.json"
+    file.write_text(json.dumps(SAVED))
+    assert variants._load(file, {}, {"whole": variants.Variant()}) == {"whole": [({"test": 0.5}, {})]}
+    file.write_text(json.dumps(damage))
     with pytest.raises(ValueError, match=r"ablation\.json is damaged"):
-        variants._load_scores(None, tmp_path / "ablation.json")
+        variants._load(file, {}, {"whole": variants.Variant()})
 
 
 @pytest.mark.parametrize("metadata", ["[", "[]", "3", "[" * 100_000, '{"version": 1}', '{"version": 1, "recipe": [1]}'])

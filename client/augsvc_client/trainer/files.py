@@ -1,8 +1,6 @@
 """Files of a run: read up to a bound, replaced in one step."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -52,26 +50,6 @@ def _open_at_once(path: Path) -> int:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o666)
     os.set_blocking(descriptor, True)
     return descriptor
-
-
-class Attempts:
-    """Writes of several files, of which each is tried: one that fails costs none of the others."""
-
-    def __init__(self) -> None:
-        self._errors: list[OSError] = []
-
-    @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """Keep an OSError of the block for `finish`."""
-        try:
-            yield
-        except OSError as err:
-            self._errors.append(err)
-
-    def finish(self) -> None:
-        """Raise OSError with the errors, if there were any."""
-        if self._errors:
-            raise OSError("; ".join(dict.fromkeys(map(str, self._errors))))
 
 
 def describe_write_error(err: OSError, path: Path) -> OSError:

@@ -32,7 +32,7 @@ from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import Start, run
 from augsvc_client.trainer.experiments.variants import PairedScores
 from augsvc_client.trainer.export.card import Card, save_model
-from augsvc_client.trainer.files import Attempts, write_file
+from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.report.page import render_run_page
 from augsvc_client.trainer.report.tables import console_list, console_table
@@ -141,18 +141,27 @@ def write_run(
     """
     if not is_main_process():
         return
-    recipe, files = outcome.recipe, Attempts()
+    recipe = outcome.recipe
     card = Card(recipe.model, outcome.inputs, outcome.classes, recipe.data.scale, recipe.data.fit)
-    with files.attempt():
-        recipe.save(folder / "recipe.yaml")
-    with files.attempt():
-        save_model(outcome.model, card, folder)
-    with files.attempt():
-        write_file(folder / "result.json", json.dumps(outcome.summary(), indent=1, allow_nan=False))
-    page = render_run_page(outcome, members=members, ablation=ablation, sanity=load_findings(recipe, out))
-    with files.attempt():
+
+    def write_report() -> None:
+        page = render_run_page(outcome, members=members, ablation=ablation, sanity=load_findings(recipe, out))
         write_file(folder / "report.html", page)
-    files.finish()
+
+    result = json.dumps(outcome.summary(), indent=1, allow_nan=False)
+    errors: list[str] = []
+    for write in (
+        partial(recipe.save, folder / "recipe.yaml"),
+        partial(save_model, outcome.model, card, folder),
+        partial(write_file, folder / "result.json", result),
+        write_report,
+    ):
+        try:
+            write()
+        except OSError as err:
+            errors.append(str(err))
+    if errors:
+        raise OSError("; ".join(dict.fromkeys(errors)))
 
 
 def _print_outcome(outcome: Outcome, ablation: PairedScores | None, out: Path, console: Console) -> None:

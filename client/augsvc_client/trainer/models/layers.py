@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from augsvc_client.features import MelSpectrogram
 from augsvc_client.trainer.recipe import ModelChoice
 
 _FRAME_S = 0.032  # length of an STFT frame; the hop is half of it
@@ -59,9 +60,10 @@ class LogMel(nn.Module):
         time = torch.arange(frame, dtype=torch.float64)
         window = 0.5 - 0.5 * torch.cos(2 * math.pi * time / frame)
         window /= window.sum() / 2  # so that a spectral peak equals the sine's amplitude
+        bands = MelSpectrogram(rate, frame, bins=mels).filters.T
         self.hop = frame // 2
         self.register_buffer("window", window.float(), persistent=False)
-        self.register_buffer("bands", mel_bands(rate, frame // 2 + 1, mels).float(), persistent=False)
+        self.register_buffer("bands", torch.from_numpy(bands).float(), persistent=False)
 
     def forward(self, audio: torch.Tensor) -> torch.Tensor:
         """N,T → N,1,mels,frames."""
@@ -72,18 +74,6 @@ class LogMel(nn.Module):
         power = torch.matmul(self.bands, torch.view_as_real(spectrum).square().sum(dim=-1))
         decades = power.clamp(min=_POWER_FLOOR).log10()
         return decades.div(-math.log10(_POWER_FLOOR) / 2).add(1.0).clamp(max=1.0)[:, None]
-
-
-def mel_bands(rate: int, bins: int, mels: int) -> torch.Tensor:
-    """Triangular filters (mels, bins) over the bins of a spectrum, 0 … rate/2 Hz; each at least one bin wide to either side."""
-    highest = 2595 * math.log10(1 + rate / 2 / 700)
-    corners = 700 * (10 ** (torch.linspace(0, highest, mels + 2, dtype=torch.float64) / 2595) - 1)
-    hertz = torch.linspace(0, rate / 2, bins, dtype=torch.float64)
-    step = float(hertz[1])
-    low, middle, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
-    rise = (hertz - middle) / (middle - low).clamp(min=step) + 1
-    fall = 1 - (hertz - middle) / (high - middle).clamp(min=step)
-    return torch.minimum(rise, fall).clamp(min=0)
 
 
 def stage(layer: nn.Module, outputs: int, choice: ModelChoice, *, pool: bool = True) -> nn.Sequential:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from augsvc_client.text import printable
 from augsvc_client.trainer.report.calibration import Calibration
@@ -26,39 +27,20 @@ _LABELLED_CLASSES = 20  # with more, counts and names in the matrix are illegibl
 _COLUMNS = 6  # of worst errors
 _TEST_CHARACTERS = 20  # of a name in a title
 _SAMPLE_DOTS = 96  # approximate width of a sample
-_LEFT_IN, _RIGHT_IN, _TOP_IN, _BOTTOM_IN = 1.0, 0.15, 0.4, 0.1  # margins around the grid
 
 
 def draw_sample_grid(grid: SampleGrid) -> bytes:
     """The stored samples in the top row, their augmented versions of each epoch below."""
-    count, _, height, width = grid.original.shape
-    gap = max(1, round(max(height, width) / 16))
-    step_y, step_x = height + gap, width + gap
-    tops = [0, *(step_y * (row + 1) + 2 * gap for row in range(len(grid.augmented)))]
-    canvas = np.full((tops[-1] + height, count * step_x - gap, 3), 255, np.uint8)
-    for top, row in zip(tops, (grid.original, *grid.augmented), strict=True):
-        for column, image in enumerate(row):
-            canvas[top : top + height, column * step_x : column * step_x + width] = image.transpose(1, 2, 0)
-    figure, axes = _pixel_axes(canvas.shape[1], canvas.shape[0], max(1, round(_SAMPLE_DOTS / width)))
-    axes.imshow(canvas, interpolation="nearest", aspect="auto")
-    axes.xaxis.tick_top()
-    axes.set_xticks(
-        [column * step_x + (width - 1) / 2 for column in range(count)], [figure_text(n) for n in grid.names]
-    )
-    names = ["original", *(f"epoch {number}" for number in range(len(grid.augmented)))]
-    axes.set_yticks([top + (height - 1) / 2 for top in tops], names)
-    axes.tick_params(length=0, pad=6, labelsize=9, colors=INK)
-    axes.tick_params(axis="x", labelsize=7)
-    return _to_png(figure)
-
-
-def _pixel_axes(width: int, height: int, scale: int) -> tuple[Figure, Axes]:
-    """A new figure with axes that show width × height pixels at `scale` dots each; a fraction would render them unevenly."""
-    wide, tall = width * scale / _DPI, height * scale / _DPI
-    total = (wide + _LEFT_IN + _RIGHT_IN, tall + _TOP_IN + _BOTTOM_IN)
-    figure = Figure(figsize=total, dpi=_DPI)
-    area = (_LEFT_IN / total[0], _BOTTOM_IN / total[1], wide / total[0], tall / total[1])
-    return figure, figure.add_axes(area, frameon=False)
+    rows = np.stack((grid.original, *grid.augmented))  # rows, samples, C,H,W
+    gap = max(1, max(rows.shape[3:]) // 16)
+    padded = np.pad(rows, ((0, 0), (0, 0), (0, 0), (0, gap), (0, gap)), constant_values=255)
+    count, samples, channels, height, width = padded.shape
+    pixels = padded.transpose(0, 3, 1, 4, 2).reshape(count * height, samples * width, channels)
+    image = Image.fromarray(pixels if channels == 3 else pixels[:, :, 0])
+    scale = max(1, round(_SAMPLE_DOTS / width))  # a fraction would render pixels unevenly
+    buffer = io.BytesIO()
+    image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(buffer, "png")
+    return buffer.getvalue()
 
 
 def draw_curves(history: Sequence[Epoch]) -> bytes:

@@ -87,7 +87,7 @@ def _training(outcome: Outcome) -> list[str]:
         if grid is None
         else [
             heading("Samples that the network saw"),
-            figure("Stored samples, and their augmented versions by epoch", draw_sample_grid(grid)),
+            figure(f"As stored, and below in each epoch: {', '.join(grid.names)}", draw_sample_grid(grid)),
         ]
     )
     return [*samples, heading("Learning curves"), figure("Loss and accuracy", draw_curves(outcome.history))]

@@ -3,8 +3,7 @@
 Stream → collect_sample_grid → SampleGrid
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +35,9 @@ def collect_sample_grid(stream: Stream, classes: Sequence[str], epochs: int, col
     candidates = [i * stream.samples // count for i in range(count)]
     stored = {position: plain.batch(0, position, 1) for position in candidates}
     labels = {position: int(arrays["label"][0]) for position, arrays in stored.items()}
-    chosen = _spread_over_classes(labels, columns)
+    of_each = {label: position for position, label in reversed(labels.items())}  # the first of every class
+    few = list(dict.fromkeys([*of_each.values(), *labels]))[:columns]
+    chosen = sorted(few, key=lambda position: (labels[position], position))
     return SampleGrid(
         names=tuple(classes[labels[position]] for position in chosen),
         original=np.concatenate([stored[position]["image"] for position in chosen]),
@@ -45,14 +46,3 @@ def collect_sample_grid(stream: Stream, classes: Sequence[str], epochs: int, col
             for epoch in range(epochs)
         ),
     )
-
-
-def _spread_over_classes(labels: Mapping[int, int], count: int) -> list[int]:
-    """`count` positions with as many different labels as possible, sorted by label; `labels` by position."""
-    ranks: dict[int, int] = {}  # within the class: the first of every class goes before the second of any
-    seen = Counter[int]()
-    for position, label in labels.items():
-        ranks[position] = seen[label]
-        seen[label] += 1
-    chosen = sorted(labels, key=lambda position: (ranks[position], labels[position]))[:count]
-    return sorted(chosen, key=lambda position: (labels[position], position))
