@@ -30,7 +30,10 @@ class _Bar:
 
     def __call__(self, progress: StartProgress) -> None:
         """A report."""
-        left = "" if progress.seconds_left is None else f"about {progress.seconds_left} s left"
         self._bar.update(
-            self._task, description=_TITLES[progress.step], completed=progress.done, total=progress.total, left=left
+            self._task,
+            description=_TITLES[progress.step],
+            completed=progress.done,
+            total=progress.total,
+            left=progress.left,
         )

@@ -11,6 +11,7 @@ from augsvc.executors.protocol import Compilation
 
 logger = logging.getLogger("augsvc")
 LINE_S = 10.0  # between two lines
+_MINUTES_S = 90  # from which on an estimate is in minutes
 _NAMES = {"kernels": "compiling kernels", "self_test": "self-test"}
 
 
@@ -34,8 +35,17 @@ class StartProgress:
     @property
     def text(self) -> str:
         """For people."""
-        left = "" if self.seconds_left is None else f", about {self.seconds_left} s left"
-        return f"{_NAMES[self.step]}, {self.done} of {self.total}{left}"
+        return ", ".join(filter(None, (_NAMES[self.step], f"{self.done} of {self.total}", self.left)))
+
+    @property
+    def left(self) -> str:
+        """The estimate for people; empty if there is none."""
+        if self.seconds_left is None:
+            return ""
+        duration = (
+            f"{self.seconds_left} s" if self.seconds_left < _MINUTES_S else f"{round(self.seconds_left / 60)} min"
+        )
+        return f"about {duration} left"
 
     def fields(self) -> dict[str, object]:
         """For programs: `step`, `done`, `total`, `seconds_left`."""

@@ -27,6 +27,7 @@ def test_kernels_come_first_and_the_self_test_is_shown_where_nothing_is_compiled
     assert StartProgress.of(begun, 0, 80) == StartProgress("kernels", 0, 120)
     clock.now += 30
     assert StartProgress.of(Compilation(120, 40, 1000.0), 0, 80) == StartProgress("kernels", 40, 120, 60)
+    assert StartProgress.of(Compilation(120, 9, 1000.0), 0, 80).seconds_left is None
     assert StartProgress.of(Compilation(120, 120, 1000.0), 5, 80) == StartProgress("self_test", 5, 80)
 
 
@@ -42,6 +43,7 @@ def test_lines_begin_with_the_kernels_and_come_every_ten_seconds(clock):
     report(HALF)
     assert lines == [f"{HALF.text} (once on a machine)", HALF.text]
     assert HALF.text == "compiling kernels, 60 of 120, about 40 s left"
+    assert StartProgress("kernels", 60, 120, 610).text == "compiling kernels, 60 of 120, about 10 min left"
 
 
 def test_a_warm_start_writes_no_line(clock):
