@@ -101,7 +101,7 @@ ENV AUGSVC_HOST=0.0.0.0 \
 EXPOSE 8000
 USER 10001:10001
 WORKDIR /tmp
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
     CMD ["python", "-IS", "/opt/augsvc/healthcheck.py"]
 ENTRYPOINT ["augsvc"]
 CMD ["serve"]

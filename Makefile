@@ -25,6 +25,7 @@ help:
 	@echo "make statistics  refit the statistics of the built-in datasets, after a deliberate change"
 
 demo: .venv/run.stamp
+	@echo "training on digits, with and without augmentation, through a local server: about a minute"
 	$(BIN)/python examples/demo.py
 
 evidence: .venv/run.stamp
@@ -84,15 +85,17 @@ clean:
 .venv/torch.stamp: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "augsvc needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing torch and the other dependencies into .venv: some minutes the first time"
+	@echo "1/2 installing torch into .venv: some minutes the first time"
 	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	touch $@
 
 .venv/run.stamp: .venv/torch.stamp pyproject.toml client/pyproject.toml
+	@echo "2/2 installing augsvc, the client and their other dependencies into .venv: a minute or two the first time"
 	$(PIP) --quiet --editable 'client[train]' --editable .
 	touch $@
 
 .venv/dev.stamp: .venv/run.stamp
+	@echo "installing what tests, checks and documentation need into .venv: some minutes the first time"
 	$(PIP) --quiet --editable 'client[train]' --editable '.[dev]'
 	touch $@
 
