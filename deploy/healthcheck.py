@@ -9,7 +9,7 @@ import socket
 import sys
 
 WAIT_S = 4  # below the HEALTHCHECK's own --timeout, so that the reason is reported
-
+MOST_BYTES = 2000  # of an answer, which says how far a start is
 DEFAULT_PORT = "8000"
 
 port = os.environ.get("AUGSVC_PORT", DEFAULT_PORT)
@@ -22,8 +22,9 @@ try:
         connection.sock.settimeout(WAIT_S)
         connection.sock.connect(path)
     connection.request("GET", "/readyz")
-    status = connection.getresponse().status
+    response = connection.getresponse()
+    status, text = response.status, response.read(MOST_BYTES).decode(errors="replace")
 except (OSError, http.client.HTTPException) as err:
     sys.exit(f"no answer: {err}")
 if status != 200:
-    sys.exit(f"/readyz answers {status}")
+    sys.exit(f"/readyz answers {status}: {text}")

@@ -20,6 +20,8 @@ _STYLES = {Verdict.EQUAL: "green", Verdict.NEAR: "yellow", Verdict.REFUSED: "red
 def import_file(file: Path, size: str | None, compared: bool, skip_refused: bool) -> None:
     """Prints a transform as a pipeline, and what became of each step; exits with status 2 if one is refused."""
     sides = parse_size(size, None)
+    if compared:
+        typer.echo("comparing; the first time on a machine, kernels are compiled for a minute or two", err=True)
     with report_errors():
         result = import_text(read_input(file), (sides[0], sides[1]) if sides else None)
         comparisons = compare(result) if compared else None
