@@ -15,7 +15,6 @@ import torch
 
 from augsvc_client.client.push import moves_pixels
 from augsvc_client.fields.geometry import looks_spatial, moving_field
-from augsvc_client.fields.label_values import holds_positions
 from augsvc_client.fields.reader import Reader
 from augsvc_client.loaders.sample_digest import SampleDigest
 
@@ -44,7 +43,7 @@ ORDINATES = (
 )
 ABOUT = (
     "box_label bbox_ids boxLabels box_scores boxes_count num_boxes keypoint_visibility weight class_logits soft_label "
-    "labels probs embedding one_hot point_features positions_id2"
+    "probs embedding one_hot point_features positions_id2"
 )
 POINT_NAMES = "point points joints gaze pupil position xy midpoint origin class_center scored_points weight_xy"
 
@@ -219,112 +218,6 @@ def test_rows_of_all_objects_of_a_batch_are_refused(name, flat):
 def test_rows_of_samples_are_handed_on(rows):
     assert split({"soft_labels": rows})[1] == {("soft_labels",): rows}
     assert split({"class_embedding": numbers(7, 64)})[1]
-
-
-CORNERS = np.array([[2, 3, 20, 30], [5, 1, 9, 12], [0, 0, 32, 32], [1, 2, 18, 7]])
-SIZES = np.array([[2, 3, 20, 20], [25, 1, 7, 12], [0, 0, 32, 32], [30, 2, 2, 7]])
-POINTS = np.array([[2, 3, 20, 30, 5, 6, 31, 2, 4, 4], [9, 9, 1, 1, 2, 2, 3, 3, 4, 4]] * 2)
-HERE = np.zeros((4, 32, 32, 3), np.uint8)
-
-
-@pytest.mark.parametrize("name", ["label", "labels", "target", "y", "foo"])
-@pytest.mark.parametrize(
-    "values",
-    [
-        CORNERS,
-        CORNERS.tolist(),
-        torch.from_numpy(SIZES),
-        list(torch.from_numpy(np.vstack([CORNERS, CORNERS[:1]])).T),
-        POINTS,
-        POINTS + 0.5,
-    ],
-    ids=["corners", "list", "sizes", "columns", "points", "float points"],
-)
-def test_labels_whose_numbers_are_positions_are_refused(name, values):
-    images = np.zeros((5, 32, 32, 3), np.uint8) if isinstance(values, list) and len(values[0]) == 5 else HERE
-    with pytest.raises(ValueError, match=rf"{name} looks by its numbers.*passthrough=.'{name}'"):
-        split({"image": images, name: values})
-    assert split({"image": images, name: values}, passthrough=(name,))
-    assert split({"image": images, name: values}, moves=lambda: False)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        CORNERS[:, ::-1],  # in no order
-        CORNERS[:3],  # three samples tell nothing
-        CORNERS // 8,  # far from the right and lower edges
-        np.eye(4, dtype=np.int64),
-        np.eye(4, 10),
-        POINTS[:, :9],
-        POINTS - 10,
-        POINTS * 100,
-    ],
-)
-def test_labels_whose_numbers_are_none_are_handed_on(values):
-    assert split({"image": HERE[: len(values)], "label": values})
-
-
-def test_boxes_by_the_number_of_an_object_are_refused():
-    for key, box in ((17, [1, 2, 30, 20]), ("17", (1.0, 2.0, 3.0, 4.0)), (3, np.array([5, 5, 9, 9]))):
-        with pytest.raises(ValueError, match=r"^objects looks as if .*passthrough=\('objects',\)"):
-            split({"objects": [{key: box}] * N})
-        assert split({"objects": [{key: box}] * N}, passthrough=("objects",))
-    assert split({"scores": [{1: [0.1, 0.2, 0.3, 0.4]}] * N, "votes": [{1: [1, 2, 3]}] * N, "none": [{}] * N})
-
-
-RNG = np.random.default_rng(5)
-FRACTIONS = np.stack([RNG.integers(0, 3, 8), *RNG.uniform(0.3, 0.7, (2, 8)), *RNG.uniform(0.05, 0.5, (2, 8))], axis=1)
-OWNERS = np.array([[0], [0], [1], [2], [2], [4], [6], [7]])
-EIGHT = np.zeros((8, 64, 64, 3), np.uint8)
-IN_PIXELS = FRACTIONS * (1, 64, 64, 64, 64)
-
-
-@pytest.mark.parametrize("name", ["labels", "label", "target", "y", "foo"])
-@pytest.mark.parametrize(
-    "rows",
-    [
-        FRACTIONS,
-        FRACTIONS.astype(np.float32).tolist(),
-        IN_PIXELS,
-        IN_PIXELS.astype(np.int64),
-        np.hstack([IN_PIXELS[:, 1:3], IN_PIXELS[:, 1:3] + 9, IN_PIXELS[:, :1]]),  # the class behind its box
-        np.hstack([OWNERS, FRACTIONS]),  # as many objects as images, so that only their numbers tell
-        torch.from_numpy(np.hstack([OWNERS, FRACTIONS])),
-    ],
-    ids=["fractions", "list", "centres", "integers", "class last", "owners", "tensor"],
-)
-def test_a_class_with_its_box_in_a_row_is_refused(name, rows):
-    with pytest.raises(ValueError, match=rf"{name} looks .*passthrough=.'{name}'"):
-        split({"image": EIGHT, name: rows})
-    assert split({"image": EIGHT, name: rows}, passthrough=(name,))
-    assert split({"image": EIGHT, name: rows}, moves=lambda: False)
-
-
-@pytest.mark.parametrize("weight", [0.3, 0.123456, 0.5, 0.99])
-def test_mixed_labels_of_several_classes_are_handed_on(weight):
-    """Of 600 batches of two samples with 5 to 7 classes 7 to 20 % were refused, by chance."""
-    random = np.random.default_rng(6)
-    for n, classes in [(n, classes) for n in (2, 3) for classes in (5, 6, 7)] * 25:
-        first, second = (random.random((2, n, classes)) < 0.3).astype(np.float32)
-        labels = first * np.float32(weight) + second * np.float32(1 - weight)
-        assert not holds_positions("labels", labels, n, (64, 64))
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        RNG.dirichlet(np.ones(5), 8),
-        RNG.integers(0, 2, (8, 5)).astype(np.float32),
-        np.eye(8, 5),
-        np.eye(8, 6),
-        RNG.normal(size=(8, 5)),
-        RNG.integers(0, 100, (8, 5)),
-        np.ones((8, 5)),
-    ],
-)
-def test_soft_and_multiple_labels_are_handed_on(rows):
-    assert split({"image": EIGHT, "labels": rows})
 
 
 TABLE = np.zeros(2, object)
@@ -522,7 +415,6 @@ def test_single_coordinates_and_angles_are_refused(name):
         "weight",
         "class_logits",
         "soft_label",
-        "labels",
         "probs",
         "embedding",
         "one_hot",

@@ -106,7 +106,10 @@ def looks_flat(name: str, value: Any, samples: int) -> bool:
         return True
     owners = to_array(name, value[:, 0])
     if shape[0] == samples:
-        return samples > 1 and shape[1] > _PAIRS[1] and bool((owners == np.arange(samples)).all())
+        is_numbered = samples > 1 and shape[1] > _PAIRS[1] and bool((owners == np.arange(samples)).all())
+        return is_numbered and not np.allclose(
+            np.abs(to_array(name, value)).sum(axis=1), 1
+        )  # of one class each, by chance
     ascending = (np.diff(owners) >= 0).all() and owners[0] >= 0 and owners[-1] < samples
     return shape[1] > _PAIRS[1] and bool(ascending)
 

@@ -1,6 +1,6 @@
-"""Which labels hold positions in the image by their numbers, though neither their name nor their form says so.
+"""Which labels may hold positions in the image, though neither their name nor their form says so.
 
-label N,4 with x1 < x2 and y1 < y2 in every row → boxes; N,5 of a class and a box; label N,10 inside the image → points
+label N,4 → boxes, unless it is of probabilities or mostly negative; N,5 of a class and a box; N,10 inside the image → points
 {"cat": [1, 2, 30, 20]}, {(1, 2, 30, 20): "cat"}, a run-length code → refused
 """
 
@@ -17,37 +17,39 @@ from augsvc_client.fields.objects import is_of_image
 from augsvc_client.fields.roles import Path
 
 _LABEL = re.compile(r"(gt|label|output|target|y)s?")
-_MIN_ROWS = 4  # four numbers that are no box have its order in one row of four
 _MAX_COLUMNS = 16
 _COORDINATES = 4  # of a box
 _MAX_OBJECT = 7  # columns: image, class, box, score
 _ROUNDING = 1e-3
+_OUTSIDE = 0.25  # of the numbers of objects that the edges cut
 
 Rows = npt.NDArray[np.float64]
 
 
-def holds_positions(name: str, value: Any, samples: int, size: tuple[int, int] | None) -> bool:
-    """Whether a label has a box or points for each of `samples` images of at most `size` (height, width).
+def holds_positions(name: str, value: Any, samples: int, size: tuple[int, int] | None) -> bool | None:
+    """Whether a label may have a box or points for each of `samples` images of at most `size` (height, width).
 
-    Boxes (N,4, or 4 columns N, as torch collates tuples) are x1 y1 x2 y2 or x y width height, points N,6 to N,16; all lie
-    inside the images, and some beyond the middle. Numbers in [0, 1] are taken for probabilities, and fewer than four rows
-    tell nothing. N,5 to N,7 may be a class and a box, as YOLO's, also in fractions of the image.
+    True: it has numbers N,4 (or 4 columns N, as torch collates tuples), N,5 to N,7 or an even number of columns up to N,16 that
+    may be pixels: not all of them in [0, 1], as probabilities are, and at most a quarter negative; if there are more than four,
+    a quarter at most beyond the image. So chance hardly decides: neither their order nor their spread does. N,5 to N,7 may also
+    be a class and a box in fractions of the image. False: it has other numbers of that form. None: its name or form is another,
+    or all numbers are 0, which tells nothing of the next batch.
     """
     words = to_words(name)
     if size is None or not (_LABEL.fullmatch(words) or not is_about(words)):
-        return False
+        return None
     form = read_form(value, 1)
     if form is None or form.axes != 2 or form.kind not in "fiu":
-        return False
+        return None
     rows = _to_rows(name, value, samples)
-    if rows is None or not _COORDINATES <= rows.shape[1] <= _MAX_COLUMNS:
-        return False
-    height, width = size
-    if rows.shape[1] > _COORDINATES:
-        limits = np.resize([width, height], rows.shape[1])
-        are_points = rows.shape[1] % 2 == 0 and len(rows) >= _MIN_ROWS and _are_inside(rows, limits)
-        return are_points or _are_objects(rows, size)
-    return len(rows) >= _MIN_ROWS and _are_boxes(rows, size)
+    if rows is None or not rows.any() or not _COORDINATES <= rows.shape[1] <= _MAX_COLUMNS:
+        return None
+    width = rows.shape[1]
+    if width > _MAX_OBJECT and width % 2:
+        return None
+    if width == _COORDINATES:
+        return _may_be_pixels(rows, np.inf)
+    return _are_objects(rows) or _may_be_pixels(rows, max(size))
 
 
 def find_positions(columns: Mapping[Any, Any], passthrough: Sequence[str] = ()) -> Path | None:
@@ -83,21 +85,23 @@ def _to_rows(name: str, value: Any, samples: int) -> Rows | None:
     return (rows if len(rows) == samples else rows.T).astype(np.float64)
 
 
-def _are_boxes(rows: Rows, size: tuple[int, int]) -> bool:
-    corners = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:]], axis=1)
-    return any(_are_corners(own) and _are_inside(own, np.tile(size[::-1], 2)) for own in (rows, corners))
+def _may_be_pixels(rows: Rows, side: float) -> bool:
+    """Whether the numbers of a batch may be positions in images of that longer side: few lie outside."""
+    if rows.min() >= 0 and rows.max() <= 1:
+        return False
+    return bool((rows < 0).mean() <= _OUTSIDE and (rows > side).mean() <= _OUTSIDE)
 
 
-def _are_objects(rows: Rows, size: tuple[int, int]) -> bool:
-    """Whether all rows have a box beside a column of classes or images; not so of probabilities and of mixed labels."""
+def _are_objects(rows: Rows) -> bool:
+    """Whether all rows have a box in fractions of the image beside a column of classes or images; not so of probabilities and
+    of mixed labels."""
     if rows.shape[1] > _MAX_OBJECT or np.allclose(rows.sum(axis=1), 1) or all(map(_is_mixed, rows)):
         return False
     for first in range(rows.shape[1] - _COORDINATES + 1):
         box, rest = np.split(rows[:, first:], [_COORDINATES], axis=1)
         rest = np.concatenate([rows[:, :first], rest], axis=1)
         if ((rest >= 0) & (rest == np.rint(rest))).all(axis=0).any() and any(
-            _are_corners(corners) and (_are_fractions(corners, box) or _are_in_pixels(corners, size))
-            for corners in _read_corners(box)
+            _are_corners(corners) and _are_fractions(corners, box) for corners in _read_corners(box)
         ):
             return True
     return False
@@ -122,18 +126,8 @@ def _are_fractions(corners: Rows, box: Rows) -> bool:
     return is_inside and len(box) > 1 and bool((box != np.rint(box)).any())
 
 
-def _are_in_pixels(corners: Rows, size: tuple[int, int]) -> bool:
-    return len(corners) >= _MIN_ROWS and _are_inside(corners, np.tile(size[::-1], 2))
-
-
 def _are_corners(boxes: Rows) -> bool:
     return bool((boxes[:, :2] < boxes[:, 2:]).all())
-
-
-def _are_inside(positions: Rows, limits: npt.NDArray[Any]) -> bool:
-    return bool(
-        ((positions >= 0) & (positions <= limits)).all() and (positions > limits / 2).any() and positions.max() > 1
-    )
 
 
 def _is_box(value: Any) -> bool:
@@ -145,4 +139,4 @@ def _is_box(value: Any) -> bool:
     except ValueError:
         return False
     is_row = numbers.shape == (_COORDINATES,) and numbers.dtype.kind in "fiu"  # not so with None or text among them
-    return is_row and bool(numbers.min() >= 0 and numbers.max() > 1 and numbers[2:].min() > 0)
+    return is_row and _may_be_pixels(numbers.astype(np.float64), np.inf)

@@ -3,8 +3,9 @@
 batch (dict, tuple, list) → fields by name → Part (samples of one size: arrays to send) → tensors → fields by name
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,8 @@ from augsvc_client.fields.geometry import is_nested, looks_flat, looks_spatial, 
 from augsvc_client.fields.label_values import holds_positions
 from augsvc_client.fields.parts import Part, build_parts
 from augsvc_client.fields.roles import CONTENT, Path, join_path, role_of, unmovable
+
+_VIEW = re.compile(r"(image|img|view|crop)s?_?\d+|views|crops", re.IGNORECASE)
 
 
 def _moves_always() -> bool:
@@ -35,6 +38,7 @@ class Reader:
     moves: Callable[[], bool] = _moves_always  # whether the request moves pixels
     has_window: bool = False  # whether the request maps the images' numbers
     per_object: Sequence[str] = ()
+    plain_labels: set[Path] = field(default_factory=set)  # whose numbers were found to be no positions
 
     def __post_init__(self) -> None:
         if self.layout not in ("NHWC", "NCHW"):
@@ -81,6 +85,7 @@ class Reader:
             raise ValueError("the batch has a field 'index': set index_key='index' to use it, or rename the field")
         if empty := [name for name, value in named.items() if value is None]:
             raise ValueError(f"{empty[0]} is None; leave it out of the batch")
+        _refuse_views(named, self.passthrough)
         return named
 
     def split(self, named: Mapping[str, Any]) -> tuple[list[Part], dict[Path, Any]]:
@@ -99,8 +104,8 @@ class Reader:
             if role == "targets":
                 targets[path] = value
             elif role is not None:
-                field = FlatField(path, role, self.layout, self._box_format(path, role, value), self.has_window)
-                sent[field] = value
+                form = self._box_format(path, role, value)
+                sent[FlatField(path, role, self.layout, form, self.has_window)] = value
             elif path != ("index",):
                 rest[path] = value
         _check_distinct(sent, targets)
@@ -133,17 +138,27 @@ class Reader:
             if is_nested(value) and not is_sound and len(moving) > 1:
                 return "targets"
             raise ValueError(unmovable(path[:-1] + moving, is_sound))
-        if not is_sound and looks_flat(name, value, samples) and self.moves():
+        is_plain = path in self.plain_labels and len(value) == samples
+        if not (is_sound or is_plain) and looks_flat(name, value, samples) and self.moves():
             raise ValueError(
                 f"{join_path(path)} looks as if it had one row for each object of all samples: give boxes N,M,4, padded, or "
                 f"one dict of boxes for each sample, or set passthrough=({name!r},) to leave it as it is"
             )
-        if not is_sound and self.moves() and holds_positions(name, value, samples, size):
-            raise ValueError(
-                f"{join_path(path)} looks by its numbers as if it held boxes or points of each sample: name it boxes or "
-                f"keypoints if it does, or set passthrough=({name!r},) to leave it as it is"
-            )
+        if not (is_sound or is_plain) and self.moves():
+            self._require_plain(path, value, samples, size)
         return "label" if path == ("label",) else None
+
+    def _require_plain(self, path: Path, value: Any, samples: int, size: tuple[int, int] | None) -> None:
+        """Raises ValueError for a label that may hold positions. One that was found to hold others is not looked at again: what
+        passed in the first batch of a loader must not end the job in a later one."""
+        may_move = holds_positions(path[-1], value, samples, size)
+        if may_move:
+            raise ValueError(
+                f"{join_path(path)} may by its numbers hold boxes or points of each sample: name it boxes or keypoints if it "
+                f"does, or set passthrough=({path[-1]!r},) to leave it as it is"
+            )
+        if may_move is not None:
+            self.plain_labels.add(path)
 
     def _box_format(self, path: Path, role: str, value: Any) -> str | None:
         if role != "boxes":
@@ -158,6 +173,23 @@ class Reader:
         raise ValueError(
             f"{join_path(path)}: set box_format='xyxy' or 'xywh' (x y width height), in pixels; only the name boxes "
             f"always means x1 y1 x2 y2"
+        )
+
+
+def _refuse_views(named: Mapping[str, Any], passthrough: Collection[str]) -> None:
+    """Raises ValueError for several views of each sample: a list of batches, as transforms for self-supervised training give, or
+    further fields with the name and the shape of the images."""
+    if "image" not in named:
+        return
+    images = named["image"]
+    n_axes = [len(np.shape(entry)) for entry in images[:2]] if isinstance(images, list | tuple) else []
+    views = [name for name in named if _VIEW.fullmatch(str(name)) and name not in passthrough]
+    views = [name for name in views if np.shape(named[name]) == np.shape(images)]
+    if (n_axes and set(n_axes) == {4}) or views:
+        found = f"image and {', '.join(views)} are" if views else f"image is a list of {len(images)} batches,"
+        raise ValueError(
+            f"{found} views of the same samples: give one image of each. The service draws the views: views=2 of "
+            f"RemoteDataLoader, or MultiViewLoader of several such loaders for crops of several sizes"
         )
 
 
