@@ -1,8 +1,13 @@
 """Names of classes and tests come from folders that others made: in a report they are text, and figures show them."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.text import Text
 
+from augsvc_client.text import printable
+from augsvc_client.trainer.console import PlainConsole
 from augsvc_client.trainer.report.figures import draw_confusion, draw_errors, figure_text
 from augsvc_client.trainer.report.html import document, figure, heading, paragraph
 from augsvc_client.trainer.report.tables import html_table
@@ -32,3 +37,16 @@ def test_figures_show_names_that_are_no_formula():
 )
 def test_a_name_in_a_figure_is_short_and_printable(name, shown):
     assert figure_text(name) == shown
+
+
+def test_the_terminal_gets_one_line_of_printable_characters():
+    """Notes name datasets, folders and classes, and a server's error has its own words."""
+    console = PlainConsole()
+    console.file = io.StringIO()
+    for name in (*HOSTILE, "a\nb", "[red]r[/red]", ":bomb:", "\udcff"):
+        console.print(f"{name} has changed since the run", highlight=False, soft_wrap=True)
+        console.print(Text("passed", "green") + f" {printable(name)}", soft_wrap=True)
+    lines = console.file.getvalue().split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert len(lines) == 2 * 12 + 1
+    assert {"[red]r[/red] has changed since the run", ":bomb: has changed since the run"} <= set(lines)

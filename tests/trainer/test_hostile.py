@@ -1,6 +1,7 @@
 """Recipes, saved files and disks that are not as they should be cost one line, not the machine."""
 
 import json
+import math
 import re
 from types import SimpleNamespace
 
@@ -123,6 +124,15 @@ def test_a_damaged_ablation_is_named(tmp_path, damage):
     file.write_text(json.dumps(SAVED))
     assert variants._load(file, {}, {"whole": variants.Variant()}) == {"whole": [({"test": 0.5}, {})]}
     file.write_text(json.dumps(damage))
+    with pytest.raises(ValueError, match=r"ablation\.json is damaged"):
+        variants._load(file, {}, {"whole": variants.Variant()})
+
+
+@pytest.mark.parametrize("run", [1, {}, {"test": 0.5, "b": 0.5}, {"test": "0.5"}, {"test": 2}, {"test": math.nan}])
+def test_damaged_scores_of_an_ablation_are_named(tmp_path, run):
+    file = tmp_path / "ablation.json"
+    runs = {"scores": {"whole": [{"test": None}, {"test": 1}, run]}, "sources": {"whole": [{}] * 3}}
+    file.write_text(json.dumps({**SAVED, **runs}))
     with pytest.raises(ValueError, match=r"ablation\.json is damaged"):
         variants._load(file, {}, {"whole": variants.Variant()})
 

@@ -46,7 +46,7 @@ def check(requested: Recipe, url: str, out: Path | None, console: Console) -> bo
     for finding in run_gates(build_setup(recipe, url)):
         findings.append(finding)
         mark = Text("passed", "green") if finding.passed else Text("failed", "red")
-        console.print(mark + f"  {finding.gate}: {finding.measured}", highlight=False, soft_wrap=True)
+        console.print(mark + printable(f"  {finding.gate}: {finding.measured}"), highlight=False, soft_wrap=True)
         if not finding.passed:
             console.print(f"        {finding.diagnosis}", style="yellow", highlight=False, soft_wrap=True)
     if out is not None and is_main_process():

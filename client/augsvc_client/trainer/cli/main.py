@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from augsvc_client.errors import AugsvcError
 from augsvc_client.text import printable
 from augsvc_client.trainer.cli.plan import Ablated, Plan
+from augsvc_client.trainer.console import PlainConsole
 from augsvc_client.trainer.recipe import load_recipe, parse_override
 from augsvc_client.trainer.training.interrupt import Interrupted
 
@@ -116,7 +116,7 @@ def main(
         from augsvc_client.trainer.training.device import use_threads
 
         with process_group():
-            console = Console(quiet=not is_main_process(), markup=False, emoji=False)
+            console = PlainConsole(quiet=not is_main_process())
             saved = find_resumed(out, recipe, values) if resume else None
             requested = use_threads(saved or given or load_recipe(recipe, values))
             if sanity:
@@ -154,7 +154,7 @@ def evaluate(
         through = None if pipeline is None else _parse_pipeline(pipeline)
         from augsvc_client.trainer.cli.commands import test_folder
 
-        test_folder(out, url, dataset, through, Console(markup=False, emoji=False))
+        test_folder(out, url, dataset, through, PlainConsole())
     except (AugsvcError, ValueError, OSError) as err:
         _fail(str(err))
 
@@ -168,7 +168,7 @@ def export(
     try:
         from augsvc_client.trainer.cli.commands import export_folder
 
-        export_folder(out, url, Console(markup=False, emoji=False))
+        export_folder(out, url, PlainConsole())
     except (AugsvcError, ValueError, OSError) as err:
         _fail(str(err))
 
@@ -185,7 +185,7 @@ def predict(
     try:
         from augsvc_client.trainer.cli.commands import predict_path
 
-        classified = predict_path(out, path, json_, Console(markup=False, emoji=False))
+        classified = predict_path(out, path, json_, PlainConsole())
     except (AugsvcError, ValueError, OSError) as err:
         _fail(str(err))
     if not classified:

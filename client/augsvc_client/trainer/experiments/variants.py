@@ -212,6 +212,8 @@ def _load(file: Path, identity: Mapping[str, Any], variants: Mapping[str, Varian
                 found = {each: _pairs(saved, each) for each in variant.names(name)}
                 whole = min(map(len, found.values()))  # an ensemble's members may be missing
                 runs |= {each: pairs[:whole] for each, pairs in found.items()}
+        if len({tuple(scores) for pairs in runs.values() for scores, _ in pairs}) > 1:
+            raise ValueError("the runs have other tests")
         return runs
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
         raise ValueError(f"{file} is damaged: delete it to start the comparison over") from err
@@ -219,4 +221,14 @@ def _load(file: Path, identity: Mapping[str, Any], variants: Mapping[str, Varian
 
 def _pairs(saved: Mapping[str, Any], name: str) -> list[Run]:
     scores, sources = (saved[key].get(name, []) for key in ("scores", "sources"))
-    return [(dict(score), dict(source)) for score, source in zip(scores, sources, strict=False)]
+    return [(_check_scores(score), dict(source)) for score, source in zip(scores, sources, strict=False)]
+
+
+def _check_scores(saved: Mapping[str, Any]) -> Scores:
+    """The scores of a run as they were saved; raises ValueError for what is no accuracy, and where a test has none."""
+    scores: Scores = dict(saved)
+    if not scores or not all(
+        score is None or (type(score) in (int, float) and 0 <= score <= 1) for score in scores.values()
+    ):
+        raise ValueError("a score is no accuracy")
+    return scores

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from augsvc_client.text import printable
+from augsvc_client.trainer.console import PlainConsole
 from augsvc_client.trainer.training.loop import Epoch, Pace, Step
 
 PRINT_EVERY_S = 30.0  # without a terminal
@@ -55,7 +56,7 @@ def progress_bars(console: Console | None = None) -> Iterator[Progress]:
         *(TextColumn(text, markup=False) for text in _COLUMNS[:1]),
         BarColumn(bar_width=4),
         *(TextColumn(text, markup=False) for text in _COLUMNS[1:]),
-        console=console or Console(),
+        console=console or PlainConsole(),
     )
     try:
         yield progress
@@ -66,6 +67,7 @@ def progress_bars(console: Console | None = None) -> Iterator[Progress]:
 
 def show_progress(events: Iterable[Step | Epoch], progress: Progress, title: str) -> list[Epoch]:
     """Follow a run to its end, as one line of `progress`; returns its epochs."""
+    title = printable(title)
     task: TaskID | None = None
     history: list[Epoch] = []
     finished = current = Pace()  # of the epochs that ended; of the run so far
@@ -114,4 +116,4 @@ def _print_line(progress: Progress) -> None:
 
 
 def _format_scores(epoch: Epoch) -> str:
-    return " ".join(f"{name} {score.accuracy:.0%}" for name, score in epoch.scores.items())
+    return " ".join(f"{printable(name)} {score.accuracy:.0%}" for name, score in epoch.scores.items())
