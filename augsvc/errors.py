@@ -35,6 +35,7 @@
       HeadersTooLarge             431 headers_too_large
       NotAvailable                501 not_available        not implemented, or it fails the self-test
       Overloaded                  503 overloaded           the memory budget is exhausted
+      TooManyConnections          503 too_many_connections the server has max_connections
       DeadlineExceeded            503 deadline_exceeded    no response within request_timeout_s
       EngineLost                  503 engine_lost          the process cannot compute any more and exits
       DeviceOutOfMemory           503 device_out_of_memory the device has no memory for one sample
@@ -51,10 +52,11 @@ path, an address or a library's message.
 
 import math
 from collections.abc import Mapping
-from concurrent.futures import Future
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from augsvc.timing import Cancelled as Cancelled
+from augsvc.timing import Pending as Pending
 from augsvc_client.decoding.errors import Undecodable as Undecodable  # raised by the decoders, which `predict` shares
 
 
@@ -288,6 +290,12 @@ class Overloaded(AugsvcError):
     status, code, retry_after_s = 503, "overloaded", 1
 
 
+class TooManyConnections(AugsvcError):
+    """The server has as many connections as max_connections allows, all of clients that are known."""
+
+    status, code, retry_after_s = 503, "too_many_connections", 1
+
+
 class DeadlineExceeded(AugsvcError):
     """The request, or its body, did not complete within request_timeout_s; the work is cancelled."""
 
@@ -334,14 +342,3 @@ class DatasetUnreadable(AugsvcError):
     """Too many samples in a row are undecodable, on every replica of this dataset version."""
 
     status, code = 422, "dataset_unreadable"
-
-
-class Cancelled(Exception):
-    """The result of the work is no longer needed."""
-
-
-class Pending(Exception):
-    """Another thread computes what is needed, and `future` is done when it has."""
-
-    def __init__(self, future: "Future[Any]") -> None:
-        self.future = future

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from augsvc.cli.listener import open_listener
 from augsvc.cli.memory import fit_memory
 from augsvc.cli.memory_limit import memory_limit
+from augsvc.cli.open_files import fit_open_files
 from augsvc.cpus import CORES_VARIABLE
 from augsvc.engine.autoscaling import WAIT
 from augsvc.http import create_app
@@ -94,7 +95,9 @@ class Replica:
         os.environ[CORES_VARIABLE] = str(max(1, math.ceil(resources.get("CPU", 1))))
         settings = read_settings(config)
         set_up(settings.log_format)
-        self._settings, min_decoding_bytes = fit_memory(settings, int(resources.get("memory", 0)) or memory_limit())
+        self._settings, min_decoding_bytes = fit_memory(
+            fit_open_files(settings), int(resources.get("memory", 0)) or memory_limit()
+        )
         self._application = create_app(self._settings, min_decoding_bytes)
         context = serve.get_replica_context()
         self._id, self._directory_name = str(context.replica_id), f"augsvc addresses of {context.app_name}"
@@ -141,7 +144,13 @@ class Replica:
         any_port = self._settings.model_copy(update={"port": 0, "uds": None})
         timeout_s = self._settings.shutdown_timeout_s
         with open_listener(any_port) as (listener, url):
-            server = Server(self._application, timeout_s, self._settings.min_client_bytes_per_s, owns_process=False)
+            server = Server(
+                self._application,
+                timeout_s,
+                self._settings.min_client_bytes_per_s,
+                self._settings.max_connections,
+                owns_process=False,
+            )
             thread = threading.Thread(target=server.run, args=([listener],), name="direct", daemon=True)
             thread.start()
             self._url = reachable(url, self._settings.host)

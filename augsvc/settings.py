@@ -38,6 +38,7 @@ from augsvc_client.strict_yaml import RepeatedKey, load_yaml
 
 Bytes = Annotated[ByteCount, Field(ge=0)]
 _PATHS = {"tokens_file", "uds", "kernel_cache", "disk_cache"}
+MIN_CONNECTIONS = 64
 CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
 OTHER_VARIABLES = CLIENT_VARIABLES | {CORES_VARIABLE}
 # Kubernetes gives each container the address of every Service of its namespace, here of one named augsvc or augsvc-…
@@ -128,6 +129,7 @@ class Settings(BaseSettings):
     max_sample_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 10.0  # estimated, of one core
     request_timeout_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 60.0
     min_client_bytes_per_s: Bytes = 16384  # four connections of a client over half a megabit a second
+    max_connections: Annotated[int, Field(ge=MIN_CONNECTIONS)] = 4096
     shutdown_timeout_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 10.0
     log_format: LogFormat = "text"
     traces: bool = False
@@ -144,7 +146,9 @@ class Settings(BaseSettings):
         """Reads no source implicitly: `load_settings` merges them."""
         return (init_settings,)
 
-    @field_validator("port", "max_sample_s", "request_timeout_s", "shutdown_timeout_s", mode="before")
+    @field_validator(
+        "port", "max_connections", "max_sample_s", "request_timeout_s", "shutdown_timeout_s", mode="before"
+    )
     @classmethod
     def _require_number(cls, value: object) -> object:
         if isinstance(value, bool):  # `port: on` of YAML would be port 1

@@ -1,11 +1,12 @@
-"""Wall time by stage of a batch: an object that is passed down with the work."""
+"""What goes with the work of a batch: its wall time by stage, and the exceptions that end a call early, which no client gets."""
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 Stage = Literal["queue", "decode", "draw", "kernels", "encode"]
 
@@ -35,3 +36,14 @@ class Stages:
             yield
         finally:
             self.add(stage, time.perf_counter() - started_at)
+
+
+class Cancelled(Exception):
+    """The result of the work is no longer needed."""
+
+
+class Pending(Exception):
+    """Another thread computes what is needed, and `future` is done when it has."""
+
+    def __init__(self, future: "Future[Any]") -> None:
+        self.future = future

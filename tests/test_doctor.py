@@ -124,9 +124,23 @@ def test_a_limit_of_threads(monkeypatch):
     fails("threads", "only 5 of .* threads start.*pids.max")
 
 
+def test_each_fault_of_a_dataset_has_its_line(tmp_path):
+    for name in (b"a/1\xff.png", b"b\x1b[2J/2\xff.png"):
+        path = Path(os.fsdecode(name))
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_bytes(b"")
+    settings = Settings(datasets={"pets": {"format": "image_folder", "path": str(tmp_path)}})
+    check = partial(check_dataset, "pets", settings.datasets["pets"], settings)
+    first, second = run_check("dataset pets", check)
+    for finding, name in ((first, r"a/1\\udcff"), (second, r"b\\x1b\[2J/2\\udcff")):
+        report(finding, "failed", rf"^\S*/{name}\.png is not named in UTF-8: rename it$")
+
+
 def test_a_limit_of_open_files(monkeypatch):
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 1024))
+    warns("connections", "max_connections: lowered from 4096 to 512.*ulimit -n")
     monkeypatch.setattr("resource.getrlimit", lambda _: (256, 256))
-    warns("threads", "256 files.*1024")
+    fails("connections", "256 files.*ulimit -n")
 
 
 def test_a_memory_limit(monkeypatch):

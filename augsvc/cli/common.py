@@ -90,7 +90,7 @@ def name_table(*headers: str) -> Table:
 
 def print_table(table: Table) -> None:
     """Prints a table as wide as the terminal, wider where words would be cut."""
-    console = Console()
+    console = Console(emoji=False)
     fit_table(table, console)
     console.print(table, highlight=False)
 

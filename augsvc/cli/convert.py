@@ -64,7 +64,7 @@ def print_lines(lines: Sequence[Line], comparisons: Mapping[int, Comparison] | N
         verdict = f"[{_STYLES[line.verdict]}]{line.verdict}[/]"
         distances = [comparisons[index].text if index in comparisons else ""] if comparisons else []
         table.add_row(safe("  " * line.depth + line.name), verdict, operations, *distances, safe(notes))
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     fit_table(table, console)
     console.print(table, highlight=False)
 

@@ -19,7 +19,7 @@ def fit(dataset: str, out: Path | None, config: Path | None) -> None:
     """Fits the statistics of a dataset and writes them."""
     settings = read_settings(config, {})
     path = out or Path(dataset.replace("/", "-") + ".json")
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     with report_errors():
         # without the settings' statistics files, which this command writes
         sources = {name: entry.model_copy(update={"statistics": None}) for name, entry in settings.datasets.items()}
@@ -38,7 +38,7 @@ def fit(dataset: str, out: Path | None, config: Path | None) -> None:
 def check(given: Sequence[str], config: Path | None, every: bool, strict: bool, built_in: bool) -> None:
     """Checks the given datasets, else those of the settings; exits with the status that the command's help states."""
     settings = read_settings(config, {})
-    console = Console()
+    console = Console(emoji=False)
     if given:
         own = {name: entry for name, entry in settings.datasets.items() if any(is_of(wanted, name) for wanted in given)}
         settings = settings.model_copy(update={"datasets": own})

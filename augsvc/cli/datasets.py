@@ -37,11 +37,11 @@ def inspect_dataset(name: str, html: Path | None, config: Path | None) -> None:
         fail(f"--html: there is no folder {html.absolute().parent}")
     with report_errors():
         sources = find_splits(open_catalog(settings.datasets, 0), name)
-        console = Console(stderr=True)
+        console = Console(stderr=True, emoji=False)
         with Progress(console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task(f"inspecting {name}", total=sum(map(len, sources)))
             inspection = inspect(sources, lambda done: progress.advance(task, done))
-        out = Console()
+        out = Console(emoji=False)
         for line in describe(inspection):
             out.print(safe(line), highlight=False, soft_wrap=True)
         if html is not None:

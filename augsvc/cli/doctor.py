@@ -4,6 +4,7 @@ settings → packages, the checks of doctor_checks.py, and one for each dataset 
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +35,7 @@ class Finding:
 
 def doctor(config: Path | None) -> None:
     """Prints the findings; exits with 1 if one of them is a failure."""
-    console, failed = Console(), False
+    console, failed = Console(emoji=False), False
     colors = {"ok": "green", "warning": "yellow", "failed": "red"}
     for finding in diagnose(config):
         line = f"[{colors[finding.level]}]{finding.level}[/] {safe(finding.subject)}: {safe(finding.text)}"
@@ -71,8 +72,9 @@ def run_check(subject: str, check: Callable[[Warn], str]) -> Iterator[Finding]:
         yield Finding("ok", subject, check(warnings.append))
     except AugsvcError as err:
         yield Finding("failed", subject, err.message)
-    except (ValueError, OSError) as err:
-        yield Finding("failed", subject, str(err))
+    except (ValueError, OSError) as err:  # of a dataset all its faults, each with the name that the line begins with
+        lines = str(err).split("\n")
+        yield from (Finding("failed", subject, re.sub("^dataset '[^']*': ", "", line)) for line in lines)
     except Exception as err:  # of libraries: whatever it is, the other lines are printed too
         yield Finding("failed", subject, f"{type(err).__name__}: {err}")
     finally:

@@ -15,6 +15,7 @@ from augsvc.cli.folders import check_disk_cache, check_kernel_cache, check_uploa
 from augsvc.cli.listener import open_listener
 from augsvc.cli.memory import BASE_BYTES, fit_memory
 from augsvc.cli.memory_limit import memory_limit
+from augsvc.cli.open_files import fit_open_files
 from augsvc.cpus import cores
 from augsvc.data.catalog import open_catalog
 from augsvc.data.decoders.registry import DECODERS, probe_outcomes
@@ -26,7 +27,6 @@ from augsvc.ops.registry import registry
 from augsvc.settings import Settings
 
 _THREADS, _THREADS_PER_CORE = 64, 2  # of a server: its queues' and the web framework's; its workers' and readers'
-_FILES = 1024  # open at the same time: connections, and files that are read
 _CLOCK_S = 0.2  # for which the clocks are compared
 _MAX_SKEW_S = 0.05  # a thread of a busy machine reads them some milliseconds apart
 _FUTURE_S = 60.0  # file servers' clocks differ by seconds
@@ -44,7 +44,7 @@ def check_device(settings: Settings, warn: Warn) -> str:
     return f"{device}, {name}, executor {executor.name}"
 
 
-def check_threads(_: Settings, warn: Warn) -> str:
+def check_threads(_: Settings, __: Warn) -> str:
     """As many threads start as a server has."""
     count = _THREADS + _THREADS_PER_CORE * cores()
     stop = threading.Event()
@@ -62,12 +62,12 @@ def check_threads(_: Settings, warn: Warn) -> str:
         stop.set()
         for thread in threads:
             thread.join()
-    import resource  # here: Windows has none, and the other commands do not need it
-
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if 0 <= files < _FILES:
-        warn(f"{files} files may be open, connections included: raise the limit to {_FILES} (ulimit -n, LimitNOFILE)")
     return f"{cores()} of {os.cpu_count()} cores usable, {count} threads start"
+
+
+def check_connections(settings: Settings, _: Warn) -> str:
+    """The limit of open files leaves room for max_connections."""
+    return f"up to {fit_open_files(settings).max_connections:,}"  # logs what it lowers
 
 
 def check_memory(settings: Settings, warn: Warn) -> str:
@@ -182,6 +182,7 @@ def newest_time(path: Path) -> float:
 CHECKS: tuple[tuple[str, Callable[[Settings, Warn], str]], ...] = (
     ("device", check_device),
     ("threads", check_threads),
+    ("connections", check_connections),
     ("memory", check_memory),
     ("kernel cache", check_kernel_cache),
     ("disk cache", check_disk_cache),

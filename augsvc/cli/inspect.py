@@ -27,7 +27,7 @@ def preview(shown: Shown, out: Path, address: tuple[int, int, int]) -> None:
     """Writes a contact sheet. `address`: epoch, first position, number of samples."""
     spec = build_spec(shown, {})
     with report_errors(), open_engine(shown.settings, catalog=shown.catalog) as engine:
-        console = Console(stderr=True)
+        console = Console(stderr=True, emoji=False)
         with show_start(console, console.print) as report:
             engine.start(report)
         stream = engine.open(spec)
@@ -43,7 +43,7 @@ def explain(shown: Shown, seeds: Mapping[str, object], address: tuple[int, int, 
     with report_errors(), open_engine(shown.settings, catalog=shown.catalog) as engine:
         others = find_partners(spec, shown.catalog)
         stream = Stream.open(spec, shown.catalog.get(shown.dataset), engine.executor, others=others)
-        print_receipt(stream, *address, Console())
+        print_receipt(stream, *address, Console(emoji=False))
 
 
 def build_spec(shown: Shown, more: Mapping[str, object]) -> StreamSpec:

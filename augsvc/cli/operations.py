@@ -18,7 +18,7 @@ from augsvc.validation import nearest
 
 def ops(name: str | None, settings: Settings) -> None:
     """Lists the operations, containers and presets, or shows one."""
-    console = Console()
+    console = Console(emoji=False)
     with report_errors():
         operations: dict[str, type[Operation] | type[Container]] = {
             **registry(settings.operations),

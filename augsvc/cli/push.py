@@ -13,7 +13,7 @@ from augsvc_client import AugsvcError, Client
 
 def push(folder: Path, name: str, url: str | None, format: str, option: Sequence[str], wait_s: float) -> None:
     """Uploads a folder; exits with status 2 on errors."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn())
     try:
         options = dict(map(_read_option, option))
@@ -30,7 +30,7 @@ def push(folder: Path, name: str, url: str | None, format: str, option: Sequence
             )
     except (AugsvcError, ValueError, OSError) as err:
         fail(str(err))
-    out = Console()
+    out = Console(emoji=False)
     for answer in answers:
         for dataset, version in sorted(answer.get("datasets", {}).items()):
             out.print(f"{safe(dataset)} is served, version {safe(version[:12])}", highlight=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from augsvc.validation import nearest
 
 def recipes(name: str | None) -> None:
     """Lists the recipes, or prints one."""
-    console = Console()
+    console = Console(emoji=False)
     if name is None:
         table = name_table("recipe", "pipeline", "source")
         for key, recipe in RECIPES.items():

@@ -8,6 +8,7 @@ from augsvc.cli.common import open_datasets, read_settings, report_errors
 from augsvc.cli.listener import open_listener
 from augsvc.cli.memory import fit_memory
 from augsvc.cli.memory_limit import memory_limit
+from augsvc.cli.open_files import fit_open_files
 from augsvc.logs import set_up
 
 logger = logging.getLogger("augsvc")
@@ -18,7 +19,7 @@ def serve(config: Path | None, flags: Mapping[str, object]) -> None:
     settings = read_settings(config, flags)
     console = set_up(settings.log_format)
     with report_errors():
-        settings, min_decoding_bytes = fit_memory(settings, memory_limit())
+        settings, min_decoding_bytes = fit_memory(fit_open_files(settings), memory_limit())
         settings.tokens()
         with open_listener(settings):
             pass  # only whether the address is free, before datasets are indexed; it is opened when connections are accepted

@@ -30,7 +30,10 @@ def serve_catalog(settings: Settings, catalog: Catalog, console: Console) -> Non
         typer.echo(f"augsvc listens on {url}")
         if settings.tokens_file or settings.datasets:
             reload_on_hangup(application)
-        Server(application, settings.shutdown_timeout_s, settings.min_client_bytes_per_s).run(sockets=[listener])
+        server = Server(
+            application, settings.shutdown_timeout_s, settings.min_client_bytes_per_s, settings.max_connections
+        )
+        server.run(sockets=[listener])
     if application.state.lifecycle.failed:
         raise typer.Exit(1)
 

@@ -167,7 +167,8 @@ def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
     app = create_app(settings)
     with open_listener(settings) as (listener, url):
         pipe.send(url)
-        Server(app, settings.shutdown_timeout_s, settings.min_client_bytes_per_s).run(sockets=[listener])
+        server = Server(app, settings.shutdown_timeout_s, settings.min_client_bytes_per_s, settings.max_connections)
+        server.run(sockets=[listener])
 
 
 def patch_server(plan: Plan) -> None:

@@ -176,6 +176,7 @@ def disturbed(tmp_path_factory):
         "operations": ["awkward"],
         "allowed_hosts": ["augsvc.example"],
         "max_batch_bytes": MAX_BATCH,
+        "max_connections": 64,
         "max_request_bytes": 100_000,
         "shutdown_timeout_s": 60,
     }
@@ -286,6 +287,15 @@ def _(server):
         return server.send("POST", "/v1/datasets/reload", "operator")
     finally:
         (server.data / "away").rename(server.data / "other")
+
+
+@provokes("too_many_connections", "retry shortly")
+def _(server):
+    with ExitStack() as stack:
+        for _ in range(64):
+            replies(stack.enter_context(server.raw("/v1/version")))
+        with server.raw("/v1/version") as connection:
+            return replies(connection)[0]
 
 
 @provokes("not_found", "see GET /docs")

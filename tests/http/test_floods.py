@@ -1,6 +1,7 @@
 """Many requests at once, of clients that have shown no token: what each costs before the next one is looked at."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -8,10 +9,12 @@ from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from augsvc.http.middleware import admission
-from augsvc.http.middleware.admission import MAX_QUERY_FIELDS, AdmissionMiddleware
+from augsvc.http.middleware import turns
+from augsvc.http.middleware.admission import MAX_QUERY_FIELDS, PAGES_PER_S, PROBES_PER_S, AdmissionMiddleware
 from augsvc.http.middleware.hosts import HostFilter
 from augsvc.http.middleware.tokens import TokenStore
+from augsvc.http.middleware.turns import REQUEST_BYTES, Turns, network_of
+from augsvc.http.server.connections import Connections
 from augsvc.http.server.protocol import Protocol
 from augsvc.settings import Settings
 from tests.http.serving import replies
@@ -50,7 +53,9 @@ def exchange(pieces):
         config.load()
 
         def make():
-            return Counting(config, state, {}, loop, metrics=None, min_client_bytes_per_s=1)
+            return Counting(
+                config, state, {}, loop, metrics=None, connections=Connections(99), min_client_bytes_per_s=1
+            )
 
         server = await loop.create_server(make, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -110,7 +115,11 @@ def test_a_head_that_does_not_come_to_its_end_is_not_waited_for(begun):
         config, state = Config(app, ws="none", log_config=None, timeout_keep_alive=0.05), ServerState()
         config.load()
         server = await loop.create_server(
-            lambda: Protocol(config, state, {}, loop, metrics=None, min_client_bytes_per_s=1), "127.0.0.1", 0
+            partial(
+                Protocol, config, state, {}, loop, metrics=None, connections=Connections(99), min_client_bytes_per_s=1
+            ),
+            "127.0.0.1",
+            0,
         )
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(begun)
@@ -146,10 +155,10 @@ class Quiet:
         return self
 
 
-def admission_of(folder):
-    """That of a server with a token, before an application that answers with an empty body."""
+def admission_of(folder, with_token=True):
+    """That of a server with a token, or without, before an application that answers with an empty body."""
     (folder / "tokens.yaml").write_text("one: {token: 0123456789abcdef}\n")
-    given, quiet = Settings(tokens_file=folder / "tokens.yaml"), Quiet()
+    given, quiet = Settings(tokens_file=folder / "tokens.yaml" if with_token else None), Quiet()
 
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -158,51 +167,133 @@ def admission_of(folder):
     return AdmissionMiddleware(app, HostFilter(given), TokenStore(given), quiet, quiet, timeout_s=60)
 
 
-@pytest.mark.parametrize(
-    ("path", "headers", "status", "waits"),
-    [
-        ("/v1/version", {b"authorization": b"Bearer wrong"}, 401, True),
-        ("/nowhere", {}, 401, True),
-        ("/healthz", {b"x": b"y" * 20_000}, 431, True),
-        ("/docs", {}, 200, True),
-        ("/healthz", {}, 200, False),
-        ("/v1/version", {b"authorization": b"Bearer 0123456789abcdef"}, 200, False),
-    ],
-)
-def test_refusals_and_pages_have_a_rate_and_clients_with_a_token_do_not(
-    tmp_path, monkeypatch, path, headers, status, waits
-):
-    counted = Waits()
-    monkeypatch.setattr(admission.asyncio, "sleep", counted.sleep)
-    admit, statuses = admission_of(tmp_path), []
+def ask(admit, path, headers, times):
+    """The statuses of requests, one after the other."""
+    statuses = []
 
     async def send(message):
         statuses.append(message.get("status"))
 
-    async def ask():
+    async def run():
         scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
-        for _ in range(500):
+        for _ in range(times):
             await admit({**scope, "headers": list(headers.items()), "state": {}}, None, send)
 
-    asyncio.run(ask())
-    assert {status for status in statuses if status} == {status}
+    asyncio.run(run())
+    return {status for status in statuses if status}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "per_s"),
+    [
+        ("/v1/version", {b"authorization": b"Bearer wrong"}, 401, PAGES_PER_S),
+        ("/nowhere", {}, 401, PAGES_PER_S),
+        ("/metrics", {}, 401, PAGES_PER_S),
+        ("/v1/ops", {}, 401, PAGES_PER_S),
+        ("/healthz", {b"x": b"y" * 20_000}, 431, PAGES_PER_S),
+        ("/", {}, 200, PAGES_PER_S),
+        ("/docs", {}, 200, PAGES_PER_S),
+        ("/assets/page.js", {}, 200, PAGES_PER_S),
+        ("/healthz", {}, 200, PROBES_PER_S),
+        ("/v2/health/ready", {}, 200, PROBES_PER_S),
+        ("/v1/version", {b"authorization": b"Bearer 0123456789abcdef"}, 200, None),
+    ],
+)
+def test_refusals_pages_and_probes_have_a_rate_and_clients_with_a_token_do_not(
+    tmp_path, monkeypatch, path, headers, status, per_s
+):
+    counted = Waits()
+    monkeypatch.setattr(turns.asyncio, "sleep", counted.sleep)
+    assert ask(admission_of(tmp_path), path, headers, times=500) == {status}
     owed_s = max(counted.seconds, default=0.0)
-    assert (1.0 < owed_s < 2.0) == waits, "500 requests, 200 a second, one second at once"
+    due_s = 500 / per_s - 1 if per_s else 0.0
+    assert due_s - 0.5 < owed_s <= due_s, "one second of them at once, then at that rate"
 
 
-@pytest.mark.parametrize("path", [b"/docs", b"/nowhere"])
+@pytest.mark.parametrize(
+    ("path", "waits"),
+    [
+        *((path, True) for path in ("/metrics", "/", "/v1/ops", "/healthz", "/nowhere")),
+        *((path, False) for path in ("/v1/version", "/v1/streams/0/epochs/0", "/v1/augment", "/authorized")),
+    ],
+)
+def test_a_server_without_tokens_has_a_rate_for_what_no_training_asks_for(tmp_path, monkeypatch, path, waits):
+    counted = Waits()
+    monkeypatch.setattr(turns.asyncio, "sleep", counted.sleep)
+    ask(admission_of(tmp_path, with_token=False), path, {b"host": b"localhost"}, times=500)
+    assert bool(counted.seconds) == waits
+
+
+def test_one_network_of_a_flood_does_not_delay_another():
+    """A probe is answered after at most one turn of each network, however many requests of one wait."""
+    served = []
+
+    async def run():
+        paced = Turns(1000)
+        paced.quota.spend(1100 * REQUEST_BYTES)
+
+        async def wait(network):
+            await paced.wait(network)
+            served.append(network)
+
+        async with asyncio.TaskGroup() as tasks:
+            for network in ["flood"] * 40 + ["crowd"] * 40:
+                tasks.create_task(wait(network))
+            while len(served) < 4:
+                await asyncio.sleep(0)
+            tasks.create_task(wait("probe"))
+
+    asyncio.run(run())
+    assert served.index("probe") <= 4 + 3
+    assert sorted(served[:8]) != ["flood"] * 8
+
+
+def test_who_is_served_leaves_nothing_behind():
+    async def run():
+        paced = Turns(1_000_000)
+        for number in range(1000):
+            await paced.wait(str(number))
+        return len(paced._locks)
+
+    assert asyncio.run(run()) == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (("10.0.0.1", 1), ("10.0.0.1", 2), True),
+        (("10.0.0.1", 1), ("10.0.0.2", 1), False),
+        (("2001:db8::1", 1), ("2001:db8::ffff:1", 1), True),
+        (("2001:db8::1", 1), ("2001:db8:0:1::1", 1), False),
+        (("::ffff:10.0.0.1", 1), ("10.0.0.1", 1), True),
+        (("::ffff:10.0.0.1", 1), ("::ffff:10.0.0.2", 1), False),
+        (None, None, True),
+        (("testclient", 1), ("10.0.0.1", 1), False),
+    ],
+)
+def test_a_network_is_an_address_or_64_bits_of_one(one, other, same):
+    assert (network_of({"client": one}) == network_of({"client": other})) == same
+
+
+@pytest.mark.parametrize("path", [b"/docs", b"/nowhere", b"/healthz"])
 def test_who_leaves_before_its_turn_is_forgotten_and_costs_the_others_nothing(tmp_path, path):
     """2,000 connections that were closed at once kept 22 MB, and the next page waited 8 s."""
+    hour_s = 3600.0
 
     async def run():
         admit, loop = admission_of(tmp_path), asyncio.get_running_loop()
         config, state = Config(admit, ws="none", log_config=None), ServerState()
         config.load()
         server = await loop.create_server(
-            lambda: Protocol(config, state, {}, loop, metrics=None, min_client_bytes_per_s=1), "127.0.0.1", 0
+            partial(
+                Protocol, config, state, {}, loop, metrics=None, connections=Connections(99), min_client_bytes_per_s=1
+            ),
+            "127.0.0.1",
+            0,
         )
-        hour_s = 3600.0
-        admit._unknown.spend(int(hour_s * admission._UNKNOWN_BYTES_PER_S))
+        paced = ((admit._pages, PAGES_PER_S), (admit._probes, PROBES_PER_S))
+        for own, per_s in paced:
+            own.quota.spend(int(hour_s * per_s * REQUEST_BYTES))
         waiting = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(20)]
         for _, writer in waiting:
             writer.write(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path)
@@ -215,7 +306,7 @@ def test_who_leaves_before_its_turn_is_forgotten_and_costs_the_others_nothing(tm
                 await asyncio.sleep(0)
         server.close()
         await server.wait_closed()
-        return admit._unknown.owed_s - hour_s
+        return max(own.quota.owed_s for own, _ in paced) - hour_s
 
     assert asyncio.run(run()) <= 0.0
 

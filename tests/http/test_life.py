@@ -15,7 +15,7 @@ from augsvc.http.server.uvicorn_server import Server
 from augsvc.settings import Settings
 
 app = create_app(Settings(port=0))
-server = Server(app, 1.0, 1.0)
+server = Server(app, 1.0, 1.0, 100)
 asyncio.run(server.on_tick(0))
 print(gc.get_freeze_count())
 app.state.lifecycle._engine.start()

@@ -2,10 +2,13 @@
 
 import itertools
 import re
+import shutil
+import subprocess
 import threading
 
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from augsvc import timing as stages_module
 from augsvc.timing import Stages
@@ -107,3 +110,36 @@ def test_the_process_and_the_build(server):
     for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"):
         assert re.search(rf"^{name} [0-9.e+]+$", text, re.M), name
     assert not re.search(r"[{,](job|instance)=", text), "labels that Prometheus sets itself"
+
+
+HOSTILE_JOBS = [
+    'a"b',
+    "back\\slash",
+    'x="y",z{} 1',
+    "# HELP forged",
+    "\\n",
+    "'",
+    "a" * 64,
+    "<b>&amp;",
+    "{{.Value}}",
+    "=cmd()",
+    "}",
+]
+
+
+def test_names_of_jobs_are_labels_that_parse(server):
+    stream = server.open({"dataset": "digits/train", "size": [8, 8]})
+    for job in HOSTILE_JOBS:
+        assert server.batch(stream, 0, 0, 1, Augsvc_Job=job).status == 200
+    for unprintable in ("a\x1b[2J", "é", "a" * 65):
+        assert server.batch(stream, 0, 0, 1, Augsvc_Job=unprintable).status in (200, 400)
+    text = server.get("/metrics").body.decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    jobs = {sample.labels["training_job"] for sample in samples if "training_job" in sample.labels}
+    assert set(HOSTILE_JOBS) <= jobs
+    assert all(job.isascii() and job.isprintable() and len(job) <= 64 for job in jobs)
+    if promtool := shutil.which("promtool"):
+        checked = subprocess.run(
+            [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+        )
+        assert checked.returncode == 0, checked.stderr

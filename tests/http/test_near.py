@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from augsvc.http.server.connections import Connections
 from augsvc.http.server.protocol import Protocol
 from augsvc.http.server.sockets import keep_buffer_short
 
@@ -69,6 +70,7 @@ def test_the_server_does_so_for_each_connection():
                 server_state=uvicorn.server.ServerState(),
                 app_state={},
                 metrics=None,
+                connections=Connections(99),
                 min_client_bytes_per_s=1,
             )
         )

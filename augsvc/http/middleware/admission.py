@@ -6,6 +6,7 @@ Plain ASGI, so that bodies pass without a copy.
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +17,7 @@ from augsvc.http.lifecycle import Lifecycle
 from augsvc.http.metrics import Metrics
 from augsvc.http.middleware.hosts import HostFilter
 from augsvc.http.middleware.tokens import RateLimiter, TokenStore
+from augsvc.http.middleware.turns import Turns, network_of
 from augsvc.http.responses import error_response
 
 logger = logging.getLogger("augsvc")
@@ -29,10 +31,12 @@ PROBES = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"
 PAGES = frozenset({"/", "/docs", "/gallery", "/openapi.json"})
 PUBLIC_PREFIX = "/assets/"  # static files of the pages, without data
 AUTHORIZED_PATH = "/authorized"  # for a proxy, before it reads a body: only the token counts, not the quota
-# What clients without a token may cost together: the event loop is everyone's. A request counts as 64 KiB beside its response.
-_UNKNOWN_BYTES, _UNKNOWN_BYTES_PER_S = 1 << 16, 200 << 16
+# Eight connections that asked for /healthz without a pause halved the batches of another job. Probes have a rate of their own, so
+# that a flood of pages and refusals cannot delay them.
+PAGES_PER_S, PROBES_PER_S = 200, 100
 _REFUSED = HeadersTooLarge, HostNotAllowed, Unauthorized  # before the client is known
 DRAINED_PREFIXES = ("/v1/", "/v2/models")  # refused while the server is shutting down
+_OPERATIONS_PATH = "/v1/ops"  # no loop of training asks for it
 
 
 def job_of(request: Request) -> str:
@@ -55,7 +59,7 @@ class AdmissionMiddleware:
     ) -> None:
         self._app, self._hosts, self._tokens, self._lifecycle = app, hosts, tokens, lifecycle
         self._metrics, self._timeout_s = metrics, timeout_s
-        self._unknown, self._turn = RateLimiter(_UNKNOWN_BYTES_PER_S), asyncio.Lock()
+        self._pages, self._probes = Turns(PAGES_PER_S), Turns(PROBES_PER_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection event; other types than HTTP requests pass through."""
@@ -93,7 +97,7 @@ class AdmissionMiddleware:
             await error_response(error, scope["path"])(scope, receive, send_counted)
 
     async def _admit_in_turn(self, scope: Scope) -> RateLimiter:
-        """As `_admit`; those who have shown no token wait for pages and refusals until all before them are paid for.
+        """As `_admit`; those who have shown no token wait for their turn.
 
         Raises ClientDisconnect for those who have left meanwhile. They pay nothing: 2,000 connections that were closed at once
         kept 22 MB, and the next page waited 8 s.
@@ -101,17 +105,15 @@ class AdmissionMiddleware:
         try:
             quota = self._admit(scope)
         except _REFUSED:
-            await unless_left(scope, self._wait_for_turn)
+            await unless_left(scope, partial(self._pages.wait, network_of(scope)))
             raise
-        if quota is self._unknown:
-            await unless_left(scope, self._wait_for_turn)
+        for turns in (self._pages, self._probes):
+            if quota is turns.quota:
+                await unless_left(scope, partial(turns.wait, network_of(scope)))
+                return quota
+        if keep := scope["state"].get("keep"):  # of our protocol; other servers have none
+            keep()
         return quota
-
-    async def _wait_for_turn(self) -> None:
-        async with self._turn:  # the first who waits is the next
-            if owed_s := self._unknown.owed_s:
-                await asyncio.sleep(owed_s)
-            self._unknown.spend(_UNKNOWN_BYTES)
 
     def _admit(self, scope: Scope) -> RateLimiter:
         """The quota that a request counts against.
@@ -128,10 +130,13 @@ class AdmissionMiddleware:
         path = scope["path"]
         if self._lifecycle.draining and path.startswith(DRAINED_PREFIXES):
             raise self._lifecycle.closing_error()
-        if not self._tokens.required or path in PROBES:
-            return RateLimiter(None)
+        if path in PROBES:
+            return self._probes.quota
         if path in PAGES or path.startswith(PUBLIC_PREFIX):
-            return self._unknown
+            return self._pages.quota
+        if not self._tokens.required:
+            is_work = path.startswith(DRAINED_PREFIXES) and path != _OPERATIONS_PATH
+            return RateLimiter(None) if is_work or path == AUTHORIZED_PATH else self._pages.quota
         client, quota = self._tokens.authenticate(dict(scope["headers"]).get(b"authorization", b""))
         scope["state"]["client"] = client
         if path != AUTHORIZED_PATH:

@@ -12,12 +12,13 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from augsvc.errors import AugsvcError, BadRequest, HeadersTooLarge, RequestTooLarge
+from augsvc.errors import AugsvcError, BadRequest, HeadersTooLarge, RequestTooLarge, TooManyConnections
 from augsvc.http.metrics import Metrics
 from augsvc.http.middleware.admission import HEADERS_TOO_LARGE, MAX_HEADER_BYTES
 from augsvc.http.middleware.request_log import logger as requests
 from augsvc.http.responses import error_response
-from augsvc.http.server.sockets import keep_buffer_short
+from augsvc.http.server.connections import Connections
+from augsvc.http.server.sockets import has_hung_up, keep_buffer_short
 
 READ_WINDOW_S = 60.0  # over which a client's reading is measured; a disconnected client retries
 RESPONSE_TIMEOUT_S = 600.0  # for reading a whole response, however large: its memory counts in the budget
@@ -29,6 +30,8 @@ _MAX_HEADERS = (
 )
 _TOO_MANY_HEADERS = f"a request has at most {_MAX_HEADERS} headers; send fewer"
 _MAX_FRAMING_BYTES = 16384  # of a chunked body: sizes, extensions and trailers; 3,000 chunks of one byte have that much
+# Of a client that sends no more: when it gets an interim response, how long after that it is looked for, and then how often.
+_INTERIM_AFTER_S, _LEFT_AFTER_S, _LEFT_EVERY_S = 0.5, 0.1, 2.0
 _MAX_AHEAD_BYTES = 1 << 20  # of requests that wait for the answer to the one before; it is four reads of a socket
 
 
@@ -36,10 +39,12 @@ class Protocol(HttpToolsProtocol):
     """Counts headers and chunked framing while they arrive (httptools reports complete ones only, of any length), parses a
     request when the one before is answered, and disconnects clients that read too slowly."""
 
-    def __init__(self, *args: Any, metrics: Metrics, min_client_bytes_per_s: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, metrics: Metrics, connections: Connections, min_client_bytes_per_s: int, **kwargs: Any
+    ) -> None:
         """The other arguments are uvicorn's."""
         super().__init__(*args, **kwargs)
-        self._metrics = metrics
+        self._metrics, self._counted = metrics, connections
         self._min_window_bytes = max(1, int(min_client_bytes_per_s * READ_WINDOW_S))
         self._due_bytes = self._min_window_bytes  # to be read in the current window
         self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
@@ -49,11 +54,17 @@ class Protocol(HttpToolsProtocol):
         self._wish_ends_at: int | None = None
         self._window: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
+        self._ended = False  # the client sends no more
+        self._left_timer: asyncio.TimerHandle | None = None
         self._left: asyncio.Future[None] = self.loop.create_future()  # done when the connection is closed
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
         """A connection is open."""
         super().connection_made(transport)
+        if not self._counted.open(self):
+            self._metrics.errors.labels(TooManyConnections.code).inc()
+            self._send_error(TooManyConnections("the server has as many connections as it may; retry shortly"))
+            return
         with suppress(OSError):  # it may be closed already
             keep_buffer_short(transport.get_extra_info("socket"))
         self._expect_head()
@@ -62,7 +73,7 @@ class Protocol(HttpToolsProtocol):
         """A request begins."""
         self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
         super().on_message_begin()
-        self.scope["state"]["left"] = self._left
+        self.scope["state"].update(left=self._left, keep=self._keep)
         self._in_request = True
 
     def on_url(self, url: bytes) -> None:
@@ -113,6 +124,8 @@ class Protocol(HttpToolsProtocol):
         if self._unread and not self.transport.is_closing():
             self.flow.pause_reading()
             self.loop.call_soon(self._parse_next)
+        elif self._ended:
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Takes what has arrived."""
@@ -141,6 +154,38 @@ class Protocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.flow.resume_reading()
             self._parse()
+            if self._ended and not self._is_answering:
+                self.transport.close()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # uvicorn's own closes in any case
+        """The client sends no more: it has closed the connection, or only its own direction (`nc -N`, some proxies), and waits.
+
+        The two look alike until something is sent: TCP answers a closed connection's with a reset. So a response that takes
+        longer gets an interim one before it, which HTTP/1.1 allows, and the work for a client that has left is cancelled.
+        """
+        if not self._is_answering or has_hung_up(self.transport.get_extra_info("socket")):
+            return None  # closes
+        if not self._ended:
+            self._ended = True
+            self._left_timer = self.loop.call_later(_INTERIM_AFTER_S, self._send_interim)
+        return True
+
+    def _send_interim(self) -> None:
+        if self._is_answering and not self.cycle.response_started and self.cycle.scope["http_version"] == "1.1":
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._left_timer = self.loop.call_later(_LEFT_AFTER_S, self._look_after, _LEFT_AFTER_S)
+
+    def _look_after(self, waited_s: float) -> None:
+        if has_hung_up(self.transport.get_extra_info("socket")):
+            self.transport.abort()
+        else:
+            wait_s = min(2 * waited_s, _LEFT_EVERY_S)
+            self._left_timer = self.loop.call_later(wait_s, self._look_after, wait_s)
+
+    @property
+    def _is_answering(self) -> bool:
+        """Whether a request is complete and its response is not."""
+        return bool(self.cycle and not self.cycle.response_complete and not self.cycle.more_body)
 
     @property
     def _must_wait(self) -> bool:
@@ -229,8 +274,11 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
+        self._counted.close(self)
         self._stop_watching()
         self._stop_expecting()
+        if self._left_timer is not None:
+            self._left_timer.cancel()
         self._left.set_result(None)
         self._unread, self._parsed_bytes = b"", 0
         super().connection_lost(exc)
@@ -263,8 +311,21 @@ class Protocol(HttpToolsProtocol):
             self._metrics.errors.labels(error.code).inc()
             fields = {"peer": self.client[0] if self.client else None, "status": error.status, "code": error.code}
             requests.info("refused", extra={"fields": fields})
-            response = error_response(error)
-            lines = [b"HTTP/1.1 %d %s" % (error.status, error.code.encode()), b"connection: close"]
-            lines += [name + b": " + value for name, value in response.raw_headers]
-            self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body))
+            self._send_error(error)
         self.transport.close()
+
+    def _send_error(self, error: AugsvcError) -> None:
+        """Sends an error of the connection itself, and closes it."""
+        response = error_response(error)
+        lines = [b"HTTP/1.1 %d %s" % (error.status, error.code.encode()), b"connection: close"]
+        lines += [name + b": " + value for name, value in response.raw_headers]
+        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body))
+        self.transport.close()
+
+    def _keep(self) -> None:
+        """Called with the first request that is admitted: the client is no stranger."""
+        self._counted.admit(self)
+
+    def abort(self) -> None:
+        """Closes the connection at once."""
+        self.transport.abort()

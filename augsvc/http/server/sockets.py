@@ -1,5 +1,6 @@
-"""The send buffers of connections."""
+"""The sockets of connections: their send buffers, and whether the other end has left."""
 
+import select
 import socket
 import struct
 
@@ -17,6 +18,13 @@ def keep_buffer_short(connection: socket.socket) -> None:
     """
     if connection.family == getattr(socket, "AF_UNIX", None) or 0 < _round_trip_us(connection) <= _NEAR_US:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _NEAR_BUFFER_BYTES)
+
+
+def has_hung_up(connection: socket.socket) -> bool:
+    """Whether the other end has closed both directions, as far as this one knows: over TCP by the answer to what was sent."""
+    poll = select.poll()
+    poll.register(connection.fileno(), 0)  # errors and a hang-up are reported in any case
+    return bool(poll.poll(0))
 
 
 def _round_trip_us(connection: socket.socket) -> int:

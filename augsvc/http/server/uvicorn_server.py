@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from augsvc.http.lifecycle import Lifecycle
+from augsvc.http.server.connections import ConnectionCollector, Connections
 from augsvc.http.server.protocol import Protocol
 
 logger = logging.getLogger("augsvc")
@@ -31,9 +32,21 @@ class Server(uvicorn.Server):
     """
 
     def __init__(
-        self, app: FastAPI, shutdown_timeout_s: float, min_client_bytes_per_s: int, owns_process: bool = True
+        self,
+        app: FastAPI,
+        shutdown_timeout_s: float,
+        min_client_bytes_per_s: int,
+        max_connections: int,
+        owns_process: bool = True,
     ) -> None:
-        protocol = partial(Protocol, metrics=app.state.metrics, min_client_bytes_per_s=min_client_bytes_per_s)
+        connections = Connections(max_connections)
+        app.state.metrics.registry.register(ConnectionCollector(connections))
+        protocol = partial(
+            Protocol,
+            metrics=app.state.metrics,
+            connections=connections,
+            min_client_bytes_per_s=min_client_bytes_per_s,
+        )
         super().__init__(
             uvicorn.Config(
                 app,
