@@ -110,8 +110,8 @@ def test_datasets(server):
     found = {dataset["name"]: dataset for dataset in reply.json["datasets"]}
     assert found.keys() >= EMBEDDED | {"pets", "hurt"}
     for dataset in found.values():
-        assert dataset.keys() == {"name", "samples", "media", "classes", "required", "version"}
-        assert dataset["samples"] > 0
+        assert dataset.keys() == {"name", "samples", "media", "channels", "classes", "required", "version", "built_in"}
+        assert dataset["samples"] > 0 and dataset["channels"] in (1, 3)
         assert all(isinstance(name, str) for name in dataset["classes"])
     assert (found["pets"]["samples"], found["pets"]["classes"]) == (20, ["cat", "dog"])
     assert (found["pets"]["required"], found["digits/train"]["required"]) == (["size"], [])

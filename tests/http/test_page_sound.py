@@ -84,7 +84,8 @@ def sounds(visit):
     def batch(route):
         route.fulfill(body=body("aaaa" in route.request.url), content_type="application/x-safetensors")
 
-    tones = {"name": "tones/train", "samples": COUNT, "media": "audio", "classes": ["sine", "saw"], "version": "0"}
+    tones = {"name": "tones/train", "samples": COUNT, "media": "audio", "channels": 2, "version": "0"}
+    tones["classes"] = ["sine", "saw"]
     window = visit()
     window.page.route("**/v1/ops", operations)
     window.page.route("**/v1/datasets", lambda route: route.fulfill(json={"datasets": [tones]}))
@@ -160,6 +161,18 @@ def test_the_controls_are_for_sound(sounds):
     expect(window.find("#text")).to_contain_text('batch["audio"]')
     expect(window.find("#text")).to_contain_text("sample_rate=16000")
     expect(window.find("#draws")).to_contain_text("time_shift")
+    window.page.get_by_text("Channels, seeds, views").click()
+    expect(window.page.get_by_label("Fit", exact=True)).to_be_hidden()
+    channels = window.page.get_by_label("Channels")
+    assert channels.locator("option").all_inner_texts() == ["the dataset’s (2)", "1", "2"]
+    channels.select_option("1")
+    window.settled()
+    assert {**asked, "channels": 1} in sent[-2:]
+    assert {**asked, "channels": 1, "pipeline": []} in sent[-2:]
+    expect(window.find("#text")).to_contain_text("channels=1")
+    channels.select_option("")
+    window.settled()
+    assert asked in sent[-2:]
 
 
 def test_the_built_in_clips(visit, server):
@@ -176,10 +189,15 @@ def test_the_built_in_clips(visit, server):
     assert window.find("#draws li").evaluate_all("all => all.map(one => one.dataset.op)") == [
         one["op"] for one in server.open({"dataset": "tones/test", "pipeline": "sound"})["spec"]["pipeline"]
     ]
+    window.page.get_by_text("Channels, seeds, views").click()
+    channels = window.page.get_by_label("Channels")
+    assert channels.locator("option").all_inner_texts() == ["the dataset’s (1)", *map(str, range(1, 9))]
+    channels.select_option("2")
+    window.settled()
     names: dict[str, object] = {}
     exec(window.find("#text").text_content(), names)  # noqa: S102 - the page's snippet
     assert names["loader"].id == window.stream_id
-    assert names["clips"].shape[1] == 16000
+    assert names["clips"].shape[1:] == (2, 16000)
     names["loader"].close()
     window.page.get_by_role("button", name="Play augmented 3", exact=True).click()
     expect(window.find("button.play[aria-pressed=true]")).to_have_count(0)  # the clip has ended

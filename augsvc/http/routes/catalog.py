@@ -103,6 +103,7 @@ def dataset_entry(source: Source) -> dict[str, object]:
         "name": info.name,
         "samples": len(source),
         "media": info.media,
+        "channels": info.channels,
         "classes": list(info.classes),
         "required": MEDIA[info.media].missing(info),
         "version": info.version,

@@ -3,6 +3,7 @@
 import { field, showError } from "./controls.js";
 import { $, el, formatInteger, set, uniqueId } from "./dom.js";
 
+const MAX_CHANNELS = 8; // of clips
 const FITS = ["cover", "contain", "stretch"];
 
 export class Data {
@@ -15,7 +16,7 @@ export class Data {
     for (const input of size) input.addEventListener("input", () => changed({ size: sidesOf(size) }));
     this.size = size;
     this.fit = this.#choice("fit", FITS, (value) => value);
-    this.channels = this.#choice("channels", ["1", "3"], Number);
+    this.channels = this.#choice("channels", [], Number);
     this.seconds = this.#single("seconds", "any");
     this.sample_rate = this.#single("sample_rate", "1");
     this.aug_seed = this.#single("aug_seed", "1", 0);
@@ -53,12 +54,14 @@ export class Data {
     this.dataset.value = state.dataset;
     this.about.textContent = info ? describe(info) : "";
     const audio = info?.media === "audio";
-    this.canvas.hidden = this.framing.hidden = audio;
+    this.canvas.hidden = this.fields.get("fit").hidden = audio;
     this.clip.hidden = !audio;
-    this.more.firstElementChild.textContent = audio ? "Seeds, views" : "Fit, channels, seeds, views";
+    this.more.firstElementChild.textContent = audio ? "Channels, seeds, views" : "Fit, channels, seeds, views";
     this.size.forEach((input, i) => setValue(input, state.size?.[i]));
     for (const name of ["seconds", "sample_rate", "aug_seed", "order_seed", "views"]) setValue(this[name], state[name]);
     this.fit.value = state.fit ?? "cover";
+    this.channels.replaceChildren(el("option", { value: "" }, `the dataset’s${info ? ` (${info.channels})` : ""}`),
+      ...(info ? channelsOf(info) : []).map((channels) => el("option", { value: channels }, String(channels))));
     this.channels.value = state.channels === null ? "" : String(state.channels);
     this.shuffle.checked = state.shuffle;
   }
@@ -67,7 +70,6 @@ export class Data {
   showDefaults(spec) {
     (spec.size ?? []).forEach((side, i) => set(this.size[i], { placeholder: side }));
     for (const name of ["seconds", "sample_rate"]) set(this[name], { placeholder: spec[name] ?? null });
-    this.channels.options[0].textContent = `the dataset’s${spec.channels ? ` (${spec.channels})` : ""}`;
   }
 
   /** Shows an error message at the control that `path` names; false if there is none. */
@@ -107,11 +109,16 @@ export class Data {
 
   #choice(name, options, convert) {
     const select = el("select", { id: uniqueId(name) });
-    const unset = name === "channels" ? [el("option", { value: "" }, "the dataset’s")] : [];
-    select.append(...unset, ...options.map((option) => el("option", { value: option }, option)));
+    select.append(...options.map((option) => el("option", { value: option }, option)));
     select.addEventListener("change", () => this.changed({ [name]: select.value === "" ? null : convert(select.value) }));
     return select;
   }
+}
+
+/** The numbers of channels that a dataset's samples can have: images 1 or 3, clips the dataset's, their mean, or copies of one. */
+function channelsOf({ media, channels }) {
+  if (media !== "audio") return [1, 3];
+  return channels > 1 ? [1, channels] : Array.from({ length: MAX_CHANNELS }, (_, i) => i + 1);
 }
 
 /** Height and width; null if both are empty. A single empty side is sent as null, and the server names it. */

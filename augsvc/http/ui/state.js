@@ -23,7 +23,7 @@ export const presetFor = (pipeline, media) =>
 /** The specification to send: clips have a length and a sample rate, images a canvas. */
 export function specification(state, media) {
   const spec = { dataset: state.dataset, pipeline: state.pipeline };
-  const fields = media === "audio" ? ["seconds", "sample_rate"] : ["size", "fit", "channels"];
+  const fields = media === "audio" ? ["seconds", "sample_rate", "channels"] : ["size", "fit", "channels"];
   for (const name of fields) if (state[name] !== null) spec[name] = state[name];
   for (const name of ["aug_seed", "order_seed"]) if (state[name] !== 0) spec[name] = state[name];
   if (!state.shuffle) spec.shuffle = false;
