@@ -208,6 +208,31 @@ def test_a_zoom_needs_more():
     assert least([{"op": "random_resized_crop", "scale": [0.25, 0.25], "ratio": [2.0, 2.0]}]) == (200, 400)
 
 
+def zoom(factor):
+    return {"op": "affine", "degrees": 0, "scale": factor, "id": f"by{factor}"}
+
+
+TWO, THREE, FOUR = (zoom(factor) for factor in (2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "factor"),
+    [
+        ([TWO, THREE], 6),
+        ([{"op": "one_of", "of": [TWO, THREE]}], 3),
+        ([{"op": "one_of", "of": [TWO, THREE], "weights": [0.999, 0.001], "p": 0.01}, FOUR], 12),
+        ([{"op": "one_of", "of": [THREE, {"op": "random_apply", "of": [TWO, FOUR]}, {"op": "horizontal_flip"}]}], 8),
+        ([{"op": "random_apply", "of": [TWO, THREE]}], 6),
+        ([{"op": "some_of", "n": 2, "of": [TWO, THREE, FOUR]}], 12),
+        ([{"op": "some_of", "n": [1, 2], "of": [TWO, THREE], "replace": True}], 9),
+        ([{"op": "random_order", "of": [TWO, THREE]}], 6),
+        ([{"op": "random_order", "of": [TWO, {"op": "one_of", "of": [THREE, FOUR]}]}], 8),
+    ],
+)
+def test_of_operations_that_exclude_each_other_the_deepest_zoom_counts(pipeline, factor):
+    assert least(pipeline) == (100 * factor, 200 * factor)
+
+
 @pytest.mark.parametrize(
     ("pipeline", "message"),
     [

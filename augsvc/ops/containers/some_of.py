@@ -45,12 +45,13 @@ class SomeOf(Group):
     def _check(self) -> "SomeOf":
         require_one_each(self.weights, self.of)
         choices = len(self.of) if self.weights is None else sum(weight > 0 for weight in self.weights)
-        if self._most == 0 or (self._most > choices and not self.replace):
+        if self.most == 0 or (self.most > choices and not self.replace):
             raise ValueError(f"needs n from 1 to {choices}, the operations with a weight above 0; more with replace")
         return self
 
     @property
-    def _most(self) -> int:
+    def most(self) -> int:
+        """The most operations that a sample gets."""
         return int(self.n[1])
 
     def slots(self) -> tuple[Slot, ...]:
@@ -59,13 +60,13 @@ class SomeOf(Group):
             return tuple(self.slot(index, group=index) for index in range(len(self.of)))
         return tuple(
             Slot(child, layer, f"{layer + 1}.{child.id}", f"{layer + 1}.{child.id}")
-            for layer in range(self._most)
+            for layer in range(self.most)
             for child in self.of
         )
 
     def drawn(self) -> dict[str, tuple[Drawn, Interval]]:
         """As Step.drawn."""
-        return super().drawn() | {"choice": fractions(self._most if self.replace else len(self.of), lane=2)}
+        return super().drawn() | {"choice": fractions(self.most if self.replace else len(self.of), lane=2)}
 
     def choose(self, draw: Draw) -> Choice:
         """As Container.choose."""
@@ -74,7 +75,7 @@ class SomeOf(Group):
         if not self.replace:
             return Choice(_ranks(draw.value("choice").reshape(len(n), -1), weights) < n)
         chosen = one_hot(pick(draw.value("choice").reshape(len(n), -1), weights), len(self.of))
-        layers: Bools = np.arange(self._most) < n
+        layers: Bools = np.arange(self.most) < n
         return Choice((chosen & layers[:, :, None]).reshape(len(n), -1))
 
 
