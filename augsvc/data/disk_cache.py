@@ -19,7 +19,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from augsvc.data.index_files import IndexFiles
 from augsvc.data.private_folder import make_private
 from augsvc_client.decoding.whole_jpeg import Allocate, allocate_nothing
 
@@ -35,8 +36,6 @@ KEY_BYTES = 16
 MIN_BYTES = 1 << 20  # of the file
 PROBES = 8  # slots that a key may have
 EMPTY_S = 3600.0  # without a hit, after which a full cache is emptied
-UNUSED_S = 30 * 86400.0  # after which a dataset's index that no start has read is removed
-_INDEXES = "index-*"  # of datasets, in the same folder (formats/stored_index.py); reading one sets its time
 _LOCK = ".lock"  # after a file's name: an empty file that all its processes hold a shared lock of
 _NOTE_S = 60.0  # between two notes of a hit in the file
 _MAGIC = b"augsvc decoded 1"
@@ -104,8 +103,8 @@ class DiskCache:
             raise
         self._noted_s = 0.0
         self._failed = False
-        self._remove_unused_indexes()
-        self._index_bytes, self._counted_s = self._count_indexes(), self._clock()
+        self._indexes = IndexFiles(folder, max_bytes // 2, clock)
+        self._index_bytes, self._counted_s = self._indexes.trim(), self._clock()
         self._lock = Lock()
         with self._writing() as writes:
             if writes and ((header := self._read_header()) is None or header[0] > self._limit):
@@ -126,19 +125,6 @@ class DiskCache:
     def _limit(self) -> int:
         """The byte that entries end at: the indexes count against the same bound."""
         return self._max_bytes - self._index_bytes
-
-    def _count_indexes(self) -> int:
-        n_bytes = 0
-        for path in self.folder.glob(_INDEXES):
-            with suppress(OSError):
-                n_bytes += path.stat().st_size
-        return n_bytes
-
-    def _remove_unused_indexes(self) -> None:
-        for path in self.folder.glob(_INDEXES):
-            with suppress(OSError):
-                if self._clock() - path.stat().st_mtime > UNUSED_S:
-                    path.unlink()
 
     def find(
         self, key: bytes, allocating: Allocating = _allocate, allocate: Allocate = allocate_nothing
@@ -194,7 +180,7 @@ class DiskCache:
     def _add(self, key: bytes, values: npt.NDArray[Any], rate: int) -> None:
         header = self._read_header()
         if abs(self._clock() - self._counted_s) > _NOTE_S:  # datasets are indexed by other processes, too
-            self._index_bytes, self._counted_s = self._count_indexes(), self._clock()
+            self._index_bytes, self._counted_s = self._indexes.trim(), self._clock()
         if header is None:  # cut or overwritten
             end = self._empty()
         else:

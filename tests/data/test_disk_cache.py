@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from augsvc.data.catalog import open_catalog
-from augsvc.data.disk_cache import EMPTY_S, KEY_BYTES, UNUSED_S, Decoded, DiskCache, open_disk_cache
+from augsvc.data.disk_cache import EMPTY_S, KEY_BYTES, Decoded, DiskCache, open_disk_cache
 from augsvc.data.formats import image_files
 from augsvc.data.formats.audio_folder import AudioFolderSettings
 from augsvc.data.formats.image_folder import ImageFolderSettings
+from augsvc.data.index_files import UNUSED_S
 from augsvc.data.pixel_buffers import PixelBuffers
 from augsvc.errors import DatasetChanged, Undecodable
 from tests.data.sounds import encode
@@ -140,6 +142,7 @@ def test_indexes_count_against_the_bound_and_are_removed_when_no_start_has_read_
     assert not index.exists() and fill(cache) == whole
     index.write_bytes(bytes(MIB // 2))  # by another process: what is full meanwhile takes no more
     now[0] += 61
+    os.utime(index, (0, now[0]))
     cache.add(key(61), entry(61))
     assert cache.find(key(61)) is None and cache.n_bytes > MIB
     cache.close()

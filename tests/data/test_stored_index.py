@@ -1,5 +1,6 @@
 """The index of a folder on disk: a start with it serves what a start without it would, whatever has happened meanwhile."""
 
+import gc
 import logging
 import os
 import shutil
@@ -12,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augsvc.data.cache import DecodedCache
-from augsvc.data.disk_cache import UNUSED_S, DiskCache
+from augsvc.data.disk_cache import DiskCache
 from augsvc.data.formats import checked_file, indexer, stored_index
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.data.formats.names import Names
+from augsvc.data.index_files import UNUSED_S
 from augsvc.errors import DatasetChanged
 from tests.data.test_folder_files import level, write
 
@@ -79,6 +81,29 @@ def test_a_start_that_reads_an_index_sets_its_time(root, tmp_path):
     os.utime(file, (0, time.time() - UNUSED_S + 3600))
     start(root, tmp_path / "disk")
     assert file.stat().st_mtime > time.time() - 3600
+
+
+def test_indexes_beyond_half_the_bound_go_least_recently_read_first_and_never_an_open_one(root, tmp_path):
+    folder = tmp_path / "disk"
+    source, _ = start(root, folder)
+    (own,) = index_files(folder)
+    before = describe(source)
+    now = time.time()
+    os.utime(own, (0, now - 5000))  # read before all others
+    for age in range(8):
+        other = folder / f"index-{age}"
+        other.write_bytes(bytes(MIB // 8))
+        os.utime(other, (0, now - 100 * age))
+    DiskCache(folder, MIB).close()
+    assert index_files(folder) == [*(folder / f"index-{age}" for age in range(3)), own]
+    assert describe(source) == before
+    del source
+    gc.collect()
+    for age in range(3, 5):
+        (folder / f"index-{age}").write_bytes(bytes(MIB // 8))
+    DiskCache(folder, MIB).close()
+    assert own not in index_files(folder) and len(index_files(folder)) == 4
+    assert describe(start(root, folder)[0]) == before
 
 
 def test_a_second_start_lists_the_root_alone(root, tmp_path, listed):

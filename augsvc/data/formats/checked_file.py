@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from augsvc.data.index_files import hold
 from augsvc.data.private_folder import is_private
 from augsvc.errors import DatasetChanged
 
@@ -39,6 +40,7 @@ class CheckedFile:
         """
         self._file = os.open(path, _FLAGS)
         self.close = weakref.finalize(self, os.close, self._file)
+        hold(self._file)
         status = os.fstat(self._file)
         if not stat.S_ISREG(status.st_mode) or not is_private(status):
             raise Unusable("it is not a file that only this user may write to")
