@@ -53,13 +53,14 @@ def streams_router(engine: Engine, entries: DatasetEntries, max_request_bytes: i
         openapi_extra={"requestBody": SPEC_BODY},
     )
     async def open_stream(request: Request, version: VersionHeader = None) -> Response:
-        body = await read_json_body(request, min(max_request_bytes, 16 * MAX_SPEC_BYTES))
+        limit, job = min(max_request_bytes, 16 * MAX_SPEC_BYTES), job_of(request)
+        body = await read_json_body(request, limit, lambda n_bytes: engine.allocate(n_bytes, job))
 
         def open_body() -> Encoded:
             spec = parse_spec(body, engine.operations, engine.catalog.media_of)
             return encode_stream(engine.open(spec, wait=False, version=version), entries)
 
-        work = engine.run_opening(open_body, job_of(request))
+        work = engine.run_opening(open_body, job)
         return EncodedJSON(await run_unless_disconnected(request, work))
 
     @router.get("/streams/{stream_id}", summary="Describe a stream", response_model=dict[str, object])
