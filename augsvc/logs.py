@@ -60,6 +60,8 @@ def set_up(log_format: LogFormat) -> Console:
         threading.excepthook = _log_thread
     else:
         logging.getLogger("augsvc.requests").setLevel(logging.WARNING)  # a line for each request would hide the events
+        # "Application startup complete", while kernels are compiled, would mislead; the events of this package say what is done
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         handler.setFormatter(TextLines("%(asctime)s %(levelname)s %(message)s"))
         if sys.stderr.isatty():
             handler = RichHandler(console=console, show_path=False)

@@ -125,6 +125,7 @@ def _join(infos: Sequence[SourceInfo], classes: tuple[str, ...]) -> SourceInfo:
         decoders=tuple(dict.fromkeys(name for info in infos for name in info.decoders)),
         colors=None,
         data_version="",
+        built_in=all(info.built_in for info in infos),
         size=_common([info.size for info in infos]),
         seconds=_common([info.seconds for info in infos]),
         sample_rate=_common([info.sample_rate for info in infos]),

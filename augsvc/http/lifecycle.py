@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from augsvc.engine.engine import Engine
-from augsvc.engine.start_progress import ShowStart
+from augsvc.engine.start_progress import ShowStart, log_start
 from augsvc.errors import AugsvcError, Draining, EngineLost, Starting
 from augsvc.http.reload import Reloader
 
@@ -19,7 +19,9 @@ MIN_HEARTBEAT_TIMEOUT_S = 30.0  # however short the request timeout: a heartbeat
 class Lifecycle:
     """Whether a replica can serve, and whether its process must exit."""
 
-    def __init__(self, engine: Engine, reloader: Reloader, request_timeout_s: float, show_start: ShowStart) -> None:
+    def __init__(
+        self, engine: Engine, reloader: Reloader, request_timeout_s: float, show_start: ShowStart = log_start
+    ) -> None:
         """The engine counts as lost after twice the request timeout without a heartbeat."""
         self._engine, self._reloader, self._show_start = engine, reloader, show_start
         self._heartbeat_timeout_s = max(MIN_HEARTBEAT_TIMEOUT_S, 2 * request_timeout_s)

@@ -77,6 +77,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Closes, within a bound: a read from a disk that does not answer would keep the process forever."""
+        logger.info("shutting down")
         if self._lifecycle.is_starting:
             timer = threading.Timer(START_TIMEOUT_S, exit_unready)
         else:
