@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import typer
 import yaml
 from typer.testing import CliRunner
 
 from augsvc.cli import app
+from augsvc.data.catalog import open_catalog
 from augsvc.settings import load_settings
 from augsvc_client.loaders.base import BaseLoader
 from tests.http.serving import write_image_folder
@@ -53,7 +56,8 @@ def tutored(serve, flowers):
 
 
 @pytest.mark.parametrize("name", sorted(PAGES.keys() - {"ddp"}))
-def test_python_blocks_run(name, tutored):
+def test_python_blocks_run(name, tutored, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     code = blocks(name, "python")
     assert code
@@ -64,6 +68,19 @@ def test_python_blocks_run(name, tutored):
         for value in names.values():
             if isinstance(value, BaseLoader):
                 value.close()
+
+
+def test_the_folder_that_a_manifest_of_speech_becomes_is_served(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(blocks("speech", "python")[-1], {})  # noqa: S102 - the page's own code
+    (tmp_path / "speech/clips").mkdir()
+    soundfile.write(tmp_path / "speech/clips/1.wav", np.zeros(8000, np.float32), 8000)
+    (tmp_path / "settings.yaml").write_text(blocks("speech", "yaml")[-1], encoding="utf-8")
+    source = open_catalog(load_settings(tmp_path / "settings.yaml", {}).datasets, 0).get("speech")
+    assert len(source) == 1
+    sample = source.read(0)
+    assert bytes(sample.target).rstrip(b"\0").decode() == "yes"
+    assert len(sample.audio) == 8000
 
 
 def test_the_code_of_the_readme_and_of_usage_runs(tutored, capsys, tmp_path, monkeypatch):
