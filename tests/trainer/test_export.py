@@ -278,9 +278,14 @@ def test_sounds_are_named(tmp_path, url):
     [
         (lambda out: (out / "model.json").unlink(), "has no model.json"),
         (lambda out: (out / "model.json").write_text("{}"), "not a model card"),
+        (
+            lambda out: (out / "model.json").write_text('{"version": "1"}'),
+            'has version "1"; this program reads version 1',
+        ),
+        (lambda out: (out / "model.json").write_text('{"version": true}'), "has version true"),
         (lambda out: (out / "model.safetensors").write_bytes(b"nothing"), "does not contain the weights"),
     ],
-    ids=["not a model card", "another file", "broken weights"],
+    ids=["not a model card", "another file", "version in text", "a version that is none", "broken weights"],
 )
 def test_a_folder_that_holds_no_network(digits, tmp_path, damage, words):
     for name in ("model.json", "model.safetensors"):

@@ -200,3 +200,10 @@ def test_an_ensemble_is_resumed_without_its_number_and_predicts_as_one(url, tmp_
     assert "holds an ensemble of 2" in other.output
     (tmp_path / "ensemble.json").write_text("{}")
     assert "ensemble.json is damaged" in " ".join(command("--url", url, "--out", tmp_path, "--resume").output.split())
+    (tmp_path / "ensemble.json").unlink()
+    before = (tmp_path / "member-1" / "model.safetensors").read_bytes()
+    for words in (("--resume",), TINY):  # one network beside the members, or in place of them
+        lost = command("--url", url, "--out", tmp_path, *words)
+        assert lost.exit_code == 2
+        assert "holds members of an ensemble without its ensemble.json" in " ".join(lost.output.split())
+    assert (tmp_path / "member-1" / "model.safetensors").read_bytes() == before

@@ -6,7 +6,7 @@ OUT/recipe.yaml, options → find_resumed → Recipe;  OUT/ensemble.json → res
 from collections.abc import Mapping
 from pathlib import Path
 
-from augsvc_client.trainer.experiments.folder import ensemble_members, find_run, load_run_recipe
+from augsvc_client.trainer.experiments.folder import LOST_ENSEMBLE, ensemble_members, find_run, load_run_recipe
 from augsvc_client.trainer.recipe import Recipe, load_recipe
 
 _MAY_BE_LOWER = "data.batch_size"  # a small dataset lowers it when the run starts
@@ -44,8 +44,13 @@ def find_resumed(out: Path | None, path: Path | None, values: Mapping[str, objec
 
 
 def resumed_members(out: Path, given: int) -> int:
-    """The number of networks of the run in `out`; raises ValueError if `given` is another one above 1."""
+    """The number of networks of the run in `out`; raises ValueError if `given` is another one above 1, or none is known."""
     members = ensemble_members(out)
+    if find_run(out) == LOST_ENSEMBLE:  # it would be continued as one network beside them
+        raise ValueError(
+            f'{out} holds {LOST_ENSEMBLE}: write {{"members": N}} to it, N the number of networks, or start over with '
+            f"--ensemble N --overwrite"
+        )
     if given not in (1, members):
         kind = f"an ensemble of {members}" if members > 1 else "no ensemble"
         raise ValueError(f"{out} holds {kind}: --resume needs no --ensemble")

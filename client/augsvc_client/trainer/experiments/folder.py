@@ -19,6 +19,7 @@ from augsvc_client.trainer.training.checkpoint import read_datasets, read_recipe
 
 ENSEMBLE_FILE, ABLATION_FILE, ADVICE_FILE = "ensemble.json", "ablation.json", "advice.json"
 _RESULTS = ("model.safetensors", "model.json", "result.json", "report.html")
+LOST_ENSEMBLE = f"members of an ensemble without its {ENSEMBLE_FILE}"
 _MAX_BYTES = 4 << 20
 _MAX_RESULT = 256 << 20  # with the history of many epochs
 
@@ -34,7 +35,9 @@ def find_run(out: Path) -> str:
         return "an ensemble"
     if (out / "result.json").exists() or (out / "model.safetensors").exists():
         return "a finished run"
-    return "the checkpoint of a run" if (out / CHECKPOINT_FILE).exists() else ""
+    if (out / CHECKPOINT_FILE).exists():
+        return "the checkpoint of a run"
+    return LOST_ENSEMBLE if any(find_run(folder) for folder in out.glob("member-*")) else ""
 
 
 def delete_run(out: Path) -> None:

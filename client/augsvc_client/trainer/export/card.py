@@ -56,7 +56,7 @@ class Card:
             if "version" not in saved:
                 raise ValueError("it has no version")
             version = saved.pop("version")
-            if version == _VERSION:
+            if version == _VERSION and type(version) is int:
                 return _check_medium(TypeAdapter(cls).validate_python(saved))
         except FileNotFoundError as err:
             member = path.parent / "member-0"
@@ -70,7 +70,9 @@ class Card:
         except (ValueError, OSError) as err:
             reason = (isinstance(err, OSError) and err.strerror) or err
             raise ValueError(f"{path.name} is not a model card: {reason}; {_CURE}") from err
-        raise ValueError(f"{path.name} has version {str(version)[:20]}; this program reads version {_VERSION}; {_CURE}")
+        raise ValueError(
+            f"{path.name} has version {json.dumps(version)[:20]}; this program reads version {_VERSION}; {_CURE}"
+        )
 
     def build(self) -> nn.Module:
         """The network in test mode, on the CPU, with untrained weights."""
