@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from augsvc.cli.start_bar import show_start
-from augsvc.engine.start_progress import StartProgress
+from augsvc.engine.start_progress import Report, StartProgress
 from augsvc_client import AugsvcError
 from augsvc_client.trainer.cli.train import write_run
 from augsvc_client.trainer.experiments.outcome import Outcome
@@ -127,9 +127,10 @@ def server(console: Console) -> Iterator[str]:
     reader = threading.Thread(target=_read_output, args=(process, lines, listening), daemon=True)
     reader.start()
     try:
-        listening.wait(START_S)
-        url = _find_url(lines)
-        _wait_until_ready(url, console)
+        with show_start(console, partial(console.print, highlight=False)) as report:
+            listening.wait(START_S)
+            url = _find_url(lines)
+            _wait_until_ready(url, report)
         yield url
     finally:
         process.terminate()
@@ -158,12 +159,11 @@ def _find_url(lines: deque[str]) -> str:
     return urls[0]
 
 
-def _wait_until_ready(url: str, console: Console) -> None:
-    """Shows how far the start is: the first one on a machine compiles kernels for a minute or more."""
-    with show_start(console, partial(console.print, highlight=False)) as report:
-        while (progress := _read_progress(url)) is not None:
-            report(progress)
-            sleep(POLL_S)
+def _wait_until_ready(url: str, report: Report) -> None:
+    """Reports how far the start is: the first one on a machine compiles kernels for a minute or more."""
+    while (progress := _read_progress(url)) is not None:
+        report(progress)
+        sleep(POLL_S)
 
 
 def _read_progress(url: str) -> StartProgress | None:

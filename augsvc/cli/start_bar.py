@@ -19,6 +19,7 @@ def show_start(console: Console, write: Callable[[str], None]) -> Iterator[Repor
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=console, transient=True) as bar:
+        console.show_cursor()  # a start that is interrupted ends the process at once, which would leave it hidden
         yield _Bar(bar, bar.add_task("starting", total=None, left=""))
 
 

@@ -65,6 +65,10 @@ def test_a_terminal_has_a_bar_and_no_lines():
         report(HALF)
         console.print("augsvc listens")
     shown = console.file.getvalue()
+    hidden, visible = "\x1b[?25l", "\x1b[?25h"
+    assert visible in shown[shown.index(hidden) : shown.index("kernels")], (
+        "an interrupted start leaves the cursor visible"
+    )
     assert "compiling kernels, once on a machine" in shown
     assert "60/120" in shown
     assert "about 40 s left" in shown
