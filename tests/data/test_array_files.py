@@ -193,6 +193,14 @@ def test_arrays_by_name(tmp_path, write, end):
     assert source.info.classes == ("a", "b", "c")
 
 
+def test_floats_that_are_whole_are_noted_as_numbers(tmp_path):
+    for values, count in ((LABELS.astype(np.float32), 2), (LABELS / 7, 1)):
+        write_npz(tmp_path / "a.npz", images=COLOUR, labels=values)
+        (source,) = opened(ArrayFilesSettings, tmp_path)
+        notes = list(source.notes())
+        assert len(notes) == count and ("store classes as integers" in notes[-1]) == (count == 2)
+
+
 def test_a_file_for_each_split(tmp_path):
     for split in ("train", "test"):
         write_npz(tmp_path / f"{split}.npz", images=COLOUR, labels=LABELS)

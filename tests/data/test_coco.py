@@ -67,6 +67,19 @@ def refusal(root, **options):
     return str(refused.value)
 
 
+def test_ids_that_are_texts_of_integers(tmp_path):
+    write(tmp_path, [box(1, 7, [1, 2, 10, 10], 90)])
+    (expected,) = opened(tmp_path)
+    boxes = expected.read(1).boxes
+    categories = [{**category, "id": f"0{category['id']}"} for category in CATEGORIES]
+    file = write(tmp_path, [box("0001", "7", [1, 2, 10, 10], "90")], document={"categories": categories})
+    (source,) = opened(tmp_path)
+    assert source.info.classes == expected.info.classes and source.labels().tolist() == expected.labels().tolist()
+    assert np.array_equal(source.read(1).boxes, boxes)
+    file.write_text(file.read_text().replace('"090"', '"cat"'))
+    assert "id 'cat': `id` must be an integer: number the images, categories" in refusal(tmp_path)
+
+
 def test_boxes_of_an_image_are_those_of_pycocotools(tmp_path):
     file = write(tmp_path, [box(1, 7, [1.5, 2, 10, 20.25], 90), box(2, 2, [0, 0, 60, 40]), box(3, 7, [5, 5, 30, 30])])
     (source,) = opened(tmp_path)

@@ -75,7 +75,7 @@ def test_classes_that_are_integers_are_sorted_as_numbers(tmp_path):
     (source,) = opened(tmp_path)
     assert source.info.classes == ("-1", "2", "10")
     assert source.labels().tolist() == [2, 1, 0]
-    assert "the labels -1, 2, 10 of the file are 0 … 2" in "\n".join(source.notes())
+    assert "the labels -1, 2, 10 are 0 … 2" in "\n".join(source.notes())
     write_jsonl(tmp_path / "json", [{"file_name": f"{k}.png", "label": k} for k in (1, 0)])
     (source,) = opened(tmp_path / "json")
     assert source.labels().tolist() == [1, 0]
@@ -328,3 +328,31 @@ def test_a_file_that_is_not_utf_8_or_not_csv_is_refused_with_the_line(tmp_path, 
         list(ManifestRows(file, "metadata.csv", {}, faults))
     with pytest.raises(ValueError, match=rf"line {line}: it is no"):
         faults.refuse()
+
+
+def test_numbers_as_pandas_writes_them_are_sorted_as_numbers(tmp_path):
+    """A column of integers with gaps is one of floats: 10.0 is behind 2.0."""
+    write_csv(tmp_path, [{"file_name": f"{k}.png", "label": label} for k, label in enumerate(("10.0", "2.0", "1.0"))])
+    (source,) = opened(tmp_path)
+    assert source.info.classes == ("1.0", "2.0", "10.0") and source.labels().tolist() == [2, 1, 0]
+    assert "the labels 1.0, 2.0, 10.0 are 0 … 2" in "\n".join(source.notes())
+
+
+def test_classes_that_are_the_same_number_are_noted(tmp_path):
+    write_csv(tmp_path, [{"file_name": f"{k}.png", "label": label} for k, label in enumerate(("01", "1", "1.0", "2"))])
+    (source,) = opened(tmp_path)
+    assert source.info.classes == ("01", "1", "1.0", "2")
+    assert "classes that are the same number: 01, 1, 1.0" in "\n".join(source.notes())
+
+
+@pytest.mark.parametrize("kind", ["class", "multi_label"])
+def test_integers_are_positions_in_the_classes_of_the_settings(tmp_path, kind):
+    write_jsonl(tmp_path, [{"file_name": "a.png", "label": 1}, {"file_name": "bb.png", "label": "0"}])
+    (source,) = opened(tmp_path, classes=["cat", "dog"], label_kind=kind)
+    assert source.info.classes == ("cat", "dog")
+    if kind == "class":
+        assert source.labels().tolist() == [1, 0]
+    else:
+        assert [source.read(index).target.tolist() for index in (0, 1)] == [[0, 1], [1, 0]]
+    assert "'1' is none of `classes`, nor the position of one" in refusal(tmp_path, classes=["cat"], label_kind=kind)
+    assert "'0' is none of `classes`" in refusal(tmp_path, classes=["1", "2"], label_kind=kind)

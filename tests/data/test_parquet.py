@@ -157,6 +157,58 @@ def test_integers_without_metadata_are_classes_by_name_where_these_are_integers(
     assert "is none of" in refusal(tmp_path, classes=classes[:2])
 
 
+@pytest.mark.parametrize("kind", ["List", "Sequence", None])
+def test_lists_of_classes_have_the_names_of_the_metadata(tmp_path, kind):
+    """Also those of no row."""
+    feature = FEATURES["label"]
+    features = {"label": [feature] if kind is None else {"_type": kind, "feature": feature}}
+    write(tmp_path / "a.parquet", table([[0, 1], [], [1]], features=features))
+    (source,) = opened(tmp_path, label_kind="multi_label")
+    assert source.info.classes == ("cat", "dog", "owl")
+    assert [source.read(index).target.tolist() for index in range(3)] == [[1, 1, 0], [0, 0, 0], [0, 1, 0]]
+    write(tmp_path / "a.parquet", table([[0, 3]], features=features))
+    assert "the label 3 is none of the 3 classes" in refusal(tmp_path, label_kind="multi_label")
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"), [([1.0, 2.0], "1.0"), ([True, False], "True"), ([["a"], ["b"]], "['a']"), (["", "a"], "")]
+)
+def test_values_that_are_no_classes_are_shown(tmp_path, values, shown):
+    write(tmp_path / "a.parquet", table(values, features=None))
+    cure = f"is {shown}, and must be a text or an integer" if shown else "is empty"
+    assert f"a.parquet, row 0: the column 'label' {cure}" in refusal(tmp_path)
+
+
+def test_encodings_of_columns_and_rows(tmp_path):
+    """Dictionaries of texts and of images, large types, row groups of one: the same samples."""
+    images, labels = [png(0), png(1), png(0)], ["b", "a", "b"]
+    forms = [
+        pa.table({"image": images, "label": labels}),
+        pa.table({"image": pa.array(images).dictionary_encode(), "label": pa.array(labels).dictionary_encode()}),
+        pa.table({"image": pa.array(images, pa.large_binary()), "label": pa.array(labels, pa.large_string())}),
+    ]
+    versions = set()
+    for form in forms:
+        pq.write_table(form, tmp_path / "a.parquet", row_group_size=1)
+        (source,) = opened(tmp_path)
+        assert source.labels().tolist() == [1, 0, 1] and (source.read(2).image == noise_image(0)).all()
+        versions.add(source.info.version)
+    assert len(versions) == 1
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    columns = [pa.array([png(0)]), pa.array([1]), pa.array([0])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["image", "label", "label"]), tmp_path / "a.parquet")
+    assert "it has several columns 'label'" in refusal(tmp_path)
+
+
+def test_integers_that_are_not_their_positions_are_noted(tmp_path):
+    write(tmp_path / "a.parquet", table(["10", "-1", "9"], features=None))
+    (source,) = opened(tmp_path)
+    assert source.labels().tolist() == [1, -1, 0]
+    assert "the labels 9, 10 are 0 … 1 in batches" in "\n".join(source.notes())
+
+
 @pytest.mark.parametrize("missing", [None, -1])
 def test_rows_without_a_class_are_no_class_without_metadata_too(tmp_path, missing):
     write(tmp_path / "train.parquet", table([2, 10, missing, 1], features=None))

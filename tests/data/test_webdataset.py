@@ -92,7 +92,24 @@ def test_labels_from_text_and_json(tmp_path):
     assert opened(tmp_path, label="txt")[0].info.classes == ("a cat",)
     assert "1 images have no member .cls: a" in refusal(tmp_path)
     assert "label of 'a' is empty" in refusal(tmp_path, label="json:other")
-    assert "which `classes` does not have" in refusal(tmp_path, label="txt", classes=["cat"])
+    assert "are none of `classes`, nor the position of one" in refusal(tmp_path, label="txt", classes=["cat"])
+
+
+def test_integers_are_positions_in_the_classes_of_the_settings(tmp_path):
+    write(tmp_path / "0.tar", samples(1, 0, 1))
+    (source,) = opened(tmp_path, classes=["cat", "dog"])
+    assert source.info.classes == ("cat", "dog") and source.labels().tolist() == [1, 0, 1]
+    assert "labels are 1, which are none of" in refusal(tmp_path, classes=["cat"])
+    assert "labels are 0, which are none of" in refusal(tmp_path, classes=["1", "2"])
+
+
+def test_images_with_several_dots_are_named(tmp_path):
+    """The key of img.v1.jpg is img, and its extension v1.jpg, as WebDataset has it."""
+    write(tmp_path / "0.tar", [("img.v1.png", png(0)), ("img.v1.cls", b"0")])
+    assert "1 images have several dots: img.v1.png; a key ends at the first dot" in refusal(tmp_path)
+    write(tmp_path / "1.tar", [("1.png", png(0)), ("1.cls", b"0"), ("1.mask.png", png(0))])
+    (source,) = opened(tmp_path)
+    assert len(source) == 1 and "img.v1.png" in source.notes()[1] and "1.mask" not in source.notes()[1]
 
 
 def test_all_faults_of_shards_are_named_together(tmp_path):

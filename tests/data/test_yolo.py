@@ -51,6 +51,18 @@ def test_boxes_are_scaled_to_the_image(tmp_path):
     assert "3 boxes, at most 2 an image; 2 images have none" in notes
 
 
+def test_labels_with_another_extension_or_name(tmp_path):
+    """1.TXT is read, and files of labels without an image are named where images have none."""
+    write(tmp_path, {"a": "1 0.5 0.5 0.5 0.25\n", "b": None})
+    folder = tmp_path / "labels" / "train"
+    (folder / "a.txt").rename(folder / "a.TXT")
+    (folder / "b.png.txt").write_text("0 0.5 0.5 0.5 0.25\n")
+    (source,) = opened(tmp_path)
+    assert source.labels().tolist() == [1, -1]
+    notes = "\n".join(source.notes())
+    assert "1 images have no file of labels" in notes and "named like no image: labels/train/b.png.txt" in notes
+
+
 def test_polygons_are_boxes_and_masks(tmp_path):
     write(tmp_path, {"a": "1 0.1 0.1 0.5 0.1 0.5 0.5 0.1 0.5\n0 0.2 0.2 0.3 0.2 0.3 0.4 0.2 0.4"})
     (source,) = opened(tmp_path, masks="classes")

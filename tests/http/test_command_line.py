@@ -73,7 +73,7 @@ def test_datasets_may_come_from_a_variable(monkeypatch, tmp_path):
         ({"shutdown_timeout_s": float("inf")}, "shutdown_timeout_s"),
         ({"datasets": {"x": {"format": "image_folder"}}}, r"datasets\.x\.path"),
         (
-            {"datasets": {"x": {"format": "lance", "path": "x"}}},
+            {"datasets": {"x": {"format": "hdf5", "path": "x"}}},
             r"^datasets\.x\.format must be one of 'arrays', .*'yolo'$",
         ),
         ({"datasets": {"x": {"path": "x"}}}, r"^datasets\.x\.format is required$"),

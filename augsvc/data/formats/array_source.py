@@ -135,6 +135,9 @@ class ArraySource(Source):
     def notes(self) -> Iterator[str]:
         """The memory that it takes."""
         yield f"{self._arrays.images.nbytes / 1e6:,.0f} MB in memory"
+        labels = self._arrays.labels
+        if self.info.label_kind == "regression" and (labels == labels.round()).all():
+            yield "labels are floats, and so numbers (regression): store classes as integers"
 
 
 def _columns(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -64,6 +64,8 @@ class Table:
         if missing:
             known = ", ".join(repr(printable(known)) for known in self._schema.names[:_MOST_NAMED])
             raise ValueError(f"there is no column {printable(missing[0])!r}, only {known}: name it in the settings")
+        if twice := [name for name in (image, *self._columns) if self._schema.names.count(name) > 1]:
+            raise ValueError(f"it has several columns {printable(twice[0])!r}: rename them")
         self._require_bytes(self._schema.field(image).type)
         self.class_names = None if label is None else _class_names(self._schema.metadata, label)
 
@@ -144,8 +146,12 @@ def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, 
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
         feature = features[label]
+        while (
+            not isinstance(feature, dict) or "feature" in feature
+        ):  # a list of classes: {"_type": "List", "feature": …}, or […]
+            feature = feature["feature"] if isinstance(feature, dict) else feature[0]
         names = feature["names"] if feature.get("_type") == "ClassLabel" else None
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
         return None
     if names is None:
         return None

@@ -1,6 +1,9 @@
 """The names of classes, and the order of those that are known by the labels of samples alone."""
 
+import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -11,6 +14,7 @@ from augsvc_client.text import printable
 
 UNLABELLED = "-1"  # the label of samples without a class
 _MAX_CHARACTERS = 1000  # of a name
+_NUMBER = re.compile(r"-?\d{1,1000}(\.\d{1,1000})?", re.ASCII)
 
 
 def require_class_names(classes: Iterable[str]) -> None:
@@ -23,9 +27,21 @@ def require_class_names(classes: Iterable[str]) -> None:
 
 
 def sort_classes(names: Iterable[str]) -> tuple[str, ...]:
-    """Sorted as numbers if all are integers: 2 before 10, and 01 before 1; else as texts."""
+    """Sorted as numbers if all are: 2 before 10, 2.0 before 10.0, and 01 before 1; else as texts."""
     distinct = sorted(set(names))
-    return tuple(sorted(distinct, key=int) if are_integers(distinct) else distinct)
+    if are_integers(distinct):
+        return tuple(sorted(distinct, key=int))
+    return tuple(sorted(distinct, key=Fraction) if _are_numbers(distinct) else distinct)
+
+
+def class_positions(classes: Sequence[str]) -> dict[str, int]:
+    """Label → position in `classes`: of each name and, where no name is an integer, of the positions as integers, which files
+    with numbered classes hold.
+    """
+    positions = {name: position for position, name in enumerate(classes)}
+    if not any(are_integers([name]) for name in classes):
+        positions |= {str(position): position for position in range(len(classes))}
+    return positions
 
 
 def labelled_classes(labels: Iterable[str]) -> tuple[str, ...]:
@@ -37,7 +53,7 @@ def labelled_classes(labels: Iterable[str]) -> tuple[str, ...]:
 
 def label_positions(labels: Sequence[str], classes: Sequence[str]) -> tuple[I64, tuple[str, ...]]:
     """The position of each label in `classes`, −1 for those that are no class; and notes of both."""
-    positions = {name: position for position, name in enumerate(classes)}
+    positions = class_positions(classes)
     if UNLABELLED not in positions:
         positions[UNLABELLED] = -1
     values = np.array([positions[label] for label in labels], dtype=np.int64)
@@ -47,12 +63,20 @@ def label_positions(labels: Sequence[str], classes: Sequence[str]) -> tuple[I64,
 
 
 def describe_numbers(classes: Sequence[str]) -> tuple[str, ...]:
-    """A note if the classes are integers, and other ones than their positions, which batches hold; else none."""
-    if not are_integers(classes) or list(classes) == [str(position) for position in range(len(classes))]:
+    """A note if the classes are numbers, and other ones than their positions, which batches hold; and one of equal numbers."""
+    if not _are_numbers(classes) or list(classes) == [str(position) for position in range(len(classes))]:
         return ()
-    return (f"the labels {list_names(classes)} of the file are 0 … {len(classes) - 1} in batches, in this order",)
+    counts = Counter(map(Fraction, classes))
+    equal = [name for name in classes if counts[Fraction(name)] > 1]
+    twins = (f"classes that are the same number: {list_names(equal)}",) if equal else ()
+    return (f"the labels {list_names(classes)} are 0 … {len(classes) - 1} in batches, in this order", *twins)
 
 
 def are_integers(names: Collection[str]) -> bool:
     """Whether all are integers in decimal digits."""
     return all(name.removeprefix("-").isdecimal() and name.isascii() for name in names)
+
+
+def _are_numbers(names: Collection[str]) -> bool:
+    """Whether all are decimal numbers, as pandas writes integers of a column with gaps: 2.0."""
+    return all(map(_NUMBER.fullmatch, names))

@@ -18,6 +18,7 @@ from augsvc.data.formats.index import list_names
 from augsvc.data.formats.segments import InstanceSegments, Segments, SegmentTable
 
 MAX_MASKED = IGNORED - 1  # classes, or objects of an image: 0 is the background, 255 is ignored
+_MAX_DIGITS = 19  # of an id that is a text
 _KEYPOINT = 3  # numbers: x, y, visibility
 
 
@@ -267,10 +268,12 @@ def _rows_within(owners: I64, kept: Bools) -> I64:
 
 def _integer(element: Mapping[str, Any], name: str) -> int:
     value = element.get(name)
+    if isinstance(value, str) and value.isdecimal() and value.isascii() and len(value) < _MAX_DIGITS:
+        value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 1 << 63:
-        raise ValueError(f"`{name}` must be an integer")
+        raise ValueError(f"`{name}` must be an integer: number the images, categories and annotations")
     return value
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from augsvc import __version__
 from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.class_order import describe_numbers
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
 from augsvc.data.formats.files import leads_to_folder, list_entries, retry_faults
@@ -112,6 +113,7 @@ class FolderSource(FileSource):
     def notes(self) -> Iterator[str]:
         """Empty classes, similar names, and what is ignored."""
         yield from self._files.index.notes(self._plural)
+        yield from describe_numbers(self.info.classes)
         if self._folder.beside:
             yield f"beside the splits ignored: {', '.join(map(printable, self._folder.beside))}"
 

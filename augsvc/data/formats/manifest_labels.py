@@ -14,6 +14,7 @@ from augsvc.data.columns import Column, Scalar
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.class_order import (
     UNLABELLED,
+    class_positions,
     describe_numbers,
     label_positions,
     labelled_classes,
@@ -37,7 +38,7 @@ class Label(ABC):
         """`filters` are further columns, which subsets may filter by."""
         self._columns, self._separator = columns, separator
         self._filters: dict[str, list[Scalar]] = {column: [] for column in filters}
-        self._known = frozenset(classes)
+        self._known = class_positions(classes)
         self._names: dict[str, None] = {}
         self._digest = hashlib.sha256(repr((self.kind, columns, classes, separator)).encode())
         self.values: list[Any] = []
@@ -90,7 +91,7 @@ class Label(ABC):
 
     def _require_known(self, name: str) -> str:
         if self._known and name not in self._known:
-            raise ValueError(f"{printable(name)!r} is none of `classes`")
+            raise ValueError(f"{printable(name)!r} is none of `classes`, nor the position of one")
         return name
 
 
@@ -131,7 +132,7 @@ class MultiLabel(Label):
     def build(self, classes: tuple[str, ...]) -> Annotations:
         """A column for each class."""
         classes = classes if len(self._columns) == 1 else tuple(self._columns)
-        positions = {name: label for label, name in enumerate(classes)}
+        positions = class_positions(classes)
         targets = np.zeros((len(self.values), len(classes)), dtype=np.uint8)
         for row, names in enumerate(self.values):
             targets[row, [positions[name] for name in names]] = 1

@@ -36,8 +36,11 @@ class Row:
     def text(self, column: str) -> str:
         """A value that is a text and not empty, or an integer as text."""
         value = self.value(column)
-        if isinstance(value, bool) or not isinstance(value, str | int) or value == "" or not is_text(str(value)):
-            raise ValueError(f"the column {printable(column)!r} is empty, or no text")
+        if value is None or value == "":
+            raise ValueError(f"the column {printable(column)!r} is empty")
+        if isinstance(value, bool) or not isinstance(value, str | int) or not is_text(str(value)):
+            shown = printable(str(value)[:20])
+            raise ValueError(f"the column {printable(column)!r} is {shown}, and must be a text or an integer")
         return str(value)
 
     def scalar(self, column: str) -> Scalar:

@@ -12,7 +12,7 @@ from pydantic import StringConstraints
 
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.annotations import Annotations
-from augsvc.data.formats.class_order import UNLABELLED, label_positions, labelled_classes
+from augsvc.data.formats.class_order import UNLABELLED, class_positions, label_positions, labelled_classes
 from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.format import give_statistics
@@ -64,8 +64,8 @@ class RecordsFormat(StoredFormat, ShardedFormat):
             splits = {split: _Records(root, shards, faults) for split, shards in self.find(root).items()}
             names = {label for records in splits.values() for label in records.labels}
             classes = self.classes or labelled_classes(names)
-            if unknown := sorted(names - {*classes, UNLABELLED}):
-                faults.add(f"labels are {list_names(unknown)}, which `classes` does not have")
+            if unknown := sorted(names - {*class_positions(classes), UNLABELLED}):
+                faults.add(f"labels are {list_names(unknown)}, which are none of `classes`, nor the position of one")
             faults.refuse()
             sources: list[Source] = [
                 ShardedImages(f"{name}/{split}" if split else name, self, root, records.build(classes), cache)

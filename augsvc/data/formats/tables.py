@@ -22,7 +22,7 @@ from augsvc.arrays import I64
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.arrow_tables import MAX_GROWTH, OpenTable, Table
-from augsvc.data.formats.class_order import are_integers, sort_classes
+from augsvc.data.formats.class_order import UNLABELLED, class_positions, describe_numbers, sort_classes
 from augsvc.data.formats.dataset_root import DatasetRoot, join, name_faults
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.file_source import Files
@@ -123,7 +123,7 @@ class _HubClassLabel(ClassLabel):
 
     def _parse(self, row: Row) -> str:
         value = row.value(self._columns[0])
-        return self.without if value is None or value == -1 else super()._parse(row)
+        return self.without if value is None or str(value) == UNLABELLED else super()._parse(row)
 
     @classmethod
     def classes_of(cls, labels: Iterable[Label]) -> Sequence[str]:
@@ -132,9 +132,9 @@ class _HubClassLabel(ClassLabel):
 
     def build(self, classes: tuple[str, ...]) -> Annotations:
         """Labels by position in `classes`, or -1."""
-        positions = {name: label for label, name in enumerate(classes)}
+        positions = class_positions(classes)
         labels = np.array([positions.get(value, -1) for value in self.values], dtype=np.int64)
-        return self._annotations(classes, labels)
+        return self._annotations(classes, labels, None, *describe_numbers(classes))
 
 
 class _Copy:
@@ -149,12 +149,13 @@ class _Copy:
         self._places = array("q")  # shard, offset, bytes of each image
         self.fingerprints: list[bytes] = []  # of the contents of each image
         columns = [*settings.label_columns, *settings.columns]
-        only_label = settings.label if settings.label_kind == "class" and isinstance(settings.label, str) else None
+        is_class = settings.label_kind in ("class", "multi_label")
+        only_label = settings.label if is_class and isinstance(settings.label, str) else None
         for shard, name in enumerate(tables):
             with settings.open_table(root, name) as (opening, n_bytes), faults.collect(root.locate(name)):
                 table = Table(opening(), settings.image, columns, only_label)
                 self._require_same_names(table, is_first=shard == 0)
-                self._copy(shard, name, table, MAX_GROWTH * n_bytes)
+                self._copy(shard, name, table, only_label, MAX_GROWTH * n_bytes)
 
     @property
     def places(self) -> I64:
@@ -171,7 +172,7 @@ class _Copy:
             raise ValueError("its metadata have other classes than those of the file before it")
         self.class_names = table.class_names
 
-    def _copy(self, shard: int, name: str, table: Table, limit: int) -> None:
+    def _copy(self, shard: int, name: str, table: Table, label: str | None, limit: int) -> None:
         where = f"{printable(name)}, row " if name else "row "
         n_bytes = 0
         for number, row in enumerate(table):
@@ -182,9 +183,10 @@ class _Copy:
                 self._faults.add(f"{where}{number}: it has no image as bytes: embed the files in the dataset")
                 continue
             try:
-                self.label.add(
-                    join(name, str(number)), Row(_with_class_name(row.values, self._settings, table.class_names))
-                )
+                values = row.values
+                if label is not None and table.class_names is not None:
+                    values = _with_class_names(values, label, table.class_names)
+                self.label.add(join(name, str(number)), Row(values))
             except ValueError as err:
                 self._faults.add(f"{where}{number}: {err}")
                 continue
@@ -194,22 +196,18 @@ class _Copy:
             self.blob.append(row.image)
 
 
-def _with_class_name(
-    values: dict[str, object], settings: TablesFormat, metadata: Sequence[str] | None
-) -> dict[str, object]:
-    """The row with the name of its class, where it holds the number: a position in the metadata's classes, else in those of the
-    settings, unless these are numbers themselves.
-    """
-    names = metadata or settings.classes
-    if settings.label_kind != "class" or not names or (not metadata and are_integers(names)):
-        return values
-    (column,) = settings.label_columns
-    number = values[column]
-    if not isinstance(number, int) or isinstance(number, bool) or number == -1:
-        return values
-    if not 0 <= number < len(names):
-        raise ValueError(f"the label {number} is none of the {len(names)} classes")
-    return {**values, column: names[number]}
+def _with_class_names(values: dict[str, object], column: str, names: Sequence[str]) -> dict[str, object]:
+    """The row with the names of its classes, where it holds their numbers in the metadata."""
+
+    def name(number: object) -> object:
+        if not isinstance(number, int) or isinstance(number, bool) or number == -1:
+            return number
+        if not 0 <= number < len(names):
+            raise ValueError(f"the label {number} is none of the {len(names)} classes")
+        return names[number]
+
+    value = values[column]
+    return {**values, column: list(map(name, value)) if isinstance(value, list) else name(value)}
 
 
 def _digest_array(values: npt.NDArray[Any]) -> list[object]:

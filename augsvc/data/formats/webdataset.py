@@ -13,7 +13,7 @@ import numpy as np
 
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.annotations import Annotations
-from augsvc.data.formats.class_order import UNLABELLED, label_positions, labelled_classes
+from augsvc.data.formats.class_order import UNLABELLED, class_positions, label_positions, labelled_classes
 from augsvc.data.formats.dataset_root import DatasetRoot, is_text, name_faults
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.format import give_statistics
@@ -49,8 +49,11 @@ class WebDatasetSettings(StoredFormat, ShardedFormat):
             shards = {split: Shards(root, files, self, faults) for split, files in found.items()}
             names = {label for read in shards.values() for label in read.labels}
             classes = self.classes or labelled_classes(names)
-            if unknown := sorted(names - {*classes, UNLABELLED}):
-                faults.add(f"labels are {list_names(unknown)}, which `classes` does not have")
+            if unknown := sorted(names - {*class_positions(classes), UNLABELLED}):
+                faults.add(f"labels are {list_names(unknown)}, which are none of `classes`, nor the position of one")
+            for read in shards.values():
+                if not read.keys and read.dotted:
+                    faults.add(read.dotted)
             faults.refuse()
             sources: list[Source] = [
                 ShardedImages(f"{name}/{split}" if split else name, self, root, read.build(classes), cache)
@@ -72,6 +75,7 @@ class Shards:
         self._places = array("q")  # shard, offset, bytes of each image
         self._settings = settings
         self.without_image = 0
+        self._dotted: list[str] = []  # members of keys without an image, whose names would be images by their last dot
         for shard, file in enumerate(files):
             where = root.locate(file)
             with root.open(file) as opened, faults.collect(where):
@@ -81,9 +85,19 @@ class Shards:
         """The samples, with labels by position in `classes`."""
         labels, notes = label_positions(self.labels, classes)
         without = f"{self.without_image:,} keys of the shards have no image and are left out"
-        notes = (*([without] if self.without_image else []), *notes)
+        notes = (*([without] if self.without_image else []), *([self.dotted] if self.dotted else []), *notes)
         annotations = Annotations(self.keys, classes, "", labels, notes=notes)
         return ShardedSamples(self.files, np.array(self._places, dtype=np.int64).reshape(-1, 3), annotations)
+
+    @property
+    def dotted(self) -> str:
+        """A note on images that are none by the rule of the first dot; empty without any."""
+        cure = "a key ends at the first dot of a name, so rename them, as in KEY.jpg"
+        return (
+            f"{len(self._dotted):,} images have several dots: {list_names(self._dotted)}; {cure}"
+            if self._dotted
+            else ""
+        )
 
     def _add(self, shard: int, file: str, opened: BufferedReader, where: str, faults: Faults) -> None:
         settings = self._settings
@@ -92,9 +106,12 @@ class Shards:
         images: dict[str, tuple[int, int]] = {}
         labels: dict[str, tuple[int, int]] = {}
         others: dict[str, None] = {}
+        dotted: dict[str, str] = {}  # key → a member that is an image by its last dot alone
         for member in walk_tar(opened):
             others[member.key] = None
             is_image = f".{member.extension}" in suffixes
+            if f".{member.extension.rpartition('.')[2]}" in suffixes:
+                dotted[member.key] = member.extension
             if not is_image and member.extension != extension:
                 continue
             found = images if is_image else labels
@@ -103,6 +120,7 @@ class Shards:
                     f"the key {printable(member.key)!r} has two members .{member.extension}, or two images"
                 )
             found[member.key] = (member.offset, member.n_bytes)
+        self._dotted += [f"{key}.{extension}" for key, extension in dotted.items() if key not in images]
         self.without_image += len(others) - len(images)
         if missing := [key for key in images if key not in labels]:
             faults.add(f"{where}: {len(missing):,} images have no member .{extension}: {list_names(missing)}")
@@ -131,5 +149,6 @@ def _read_label(opened: BufferedReader, key: str, place: tuple[int, int], field:
     except (ValueError, KeyError, TypeError, RecursionError):
         value = None
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "" or not is_text(str(value)):
-        raise ValueError(f"the label of {printable(key)!r} is empty, or no text in UTF-8")
+        kind = "" if value in (None, "") else f": {printable(str(value)[:20])}"
+        raise ValueError(f"the label of {printable(key)!r} is empty, or no text in UTF-8 or integer{kind}")
     return str(value)

@@ -71,14 +71,21 @@ class YoloSettings(AnnotatedFormat):
         if points is not None and not self.keypoints:
             digest.update(repr(points).encode())  # says which numbers of a line are its box
         missing = 0
-        known: dict[str, set[str]] = {}  # folder → its label files: one listing in place of a look-up for each
+        known: dict[
+            str, dict[str, str]
+        ] = {}  # folder → its label files by stem: one listing in place of a look-up for each
+        used: dict[str, set[str]] = {}
         for row, name in enumerate(names):
             label = _label_of(name)
             folder, _, last = label.rpartition("/")
             if folder not in known:
-                known[folder] = set(root.files(folder, {".txt"}))
-            contents = root.read(label) if last in known[folder] else b""
-            missing += last not in known[folder]
+                files = sorted(root.files(folder, {".txt"}), reverse=True)  # 1.txt over 1.TXT
+                known[folder], used[folder] = {file.rpartition(".")[0]: file for file in files}, set()
+            stem = last.rpartition(".")[0]
+            used[folder].add(stem)
+            found = known[folder].get(stem)
+            contents = b"" if found is None else root.read(join(folder, found))
+            missing += found is None
             digest.update(b"\0%d\0" % len(contents) + contents)
             labels.add(row, contents, root.locate(label), faults)
         annotations = labels.build(names, classes, digest.hexdigest(), self.masks, self.instance_masks)
@@ -90,6 +97,12 @@ class YoloSettings(AnnotatedFormat):
             annotations = annotations.with_notes("`kpt_shape` names keypoints, which `keypoints: true` would serve")
         if missing:
             annotations = annotations.with_notes(f"{missing:,} images have no file of labels, and so no boxes")
+        others = [join(folder, files[stem]) for folder, files in known.items() for stem in files.keys() - used[folder]]
+        if missing and others:
+            texts = list_names(sorted(others))
+            annotations = annotations.with_notes(
+                f"{len(others):,} files beside the labels are named like no image: {texts}"
+            )
         return annotations
 
     def _image_names(self, root: DatasetRoot, file: str, data: Mapping[str, Any], split: str) -> Iterator[str]:
