@@ -14,7 +14,7 @@ _TITLES = {"kernels": "compiling kernels, once on a machine", "self_test": "self
 @contextmanager
 def show_start(console: Console, write: Callable[[str], None]) -> Iterator[Report]:
     """Shows what is reported in this block on a bar; where the console is no terminal, lines are given to `write`."""
-    if not console.is_terminal:
+    if not console.is_interactive:  # nor one without a cursor that moves, TERM=dumb
         yield Lines(write)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))

@@ -59,7 +59,7 @@ def test_a_warm_start_writes_no_line(clock):
 
 
 def test_a_terminal_has_a_bar_and_no_lines():
-    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, _environ={"TERM": "xterm"})
     lines = []
     with show_start(console, lines.append) as report:
         report(HALF)
@@ -74,3 +74,15 @@ def test_a_terminal_has_a_bar_and_no_lines():
     assert "about 40 s left" in shown
     assert "augsvc listens" in shown
     assert lines == []
+
+
+@pytest.mark.parametrize(
+    "terminal", [{"force_terminal": False}, {"force_terminal": True, "_environ": {"TERM": "dumb"}}]
+)
+def test_where_no_bar_can_be_drawn_there_are_lines(terminal):
+    console = Console(file=io.StringIO(), **terminal)
+    lines = []
+    with show_start(console, lines.append) as report:
+        report(HALF)
+    assert lines == [f"{HALF.text} (once on a machine)"]
+    assert console.file.getvalue() == ""

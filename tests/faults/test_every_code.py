@@ -510,5 +510,10 @@ def test_a_code_and_what_is_said_with_it(code, request):
     whole = json.dumps(dict(reply.headers)) + reply.body.decode()
     assert not FOREIGN.search(reply.body.decode()), whole
     assert not LEAKS.search(whole), whole
-    for private in (server.data, server.serving.folder, server.serving.port, *(t["token"] for t in TOKENS.values())):
+    for private in (
+        server.data,
+        server.serving.folder,
+        f":{server.serving.port}",
+        *(t["token"] for t in TOKENS.values()),
+    ):
         assert str(private) not in whole
