@@ -155,7 +155,8 @@ def fit_machine(recipe: Recipe, url: str) -> dict[str, float | None]:
 
 def render_table(saved: Mapping[str, Any]) -> str:
     """Markdown: mean accuracies, and paired gains over plain in points with 95 % intervals (Student's t); their source."""
-    header, *rows = Pairs(saved["scores"]).rows()
+    seeds = min(map(len, saved["scores"].values()))  # those that all have
+    header, *rows = Pairs({name: runs[:seeds] for name, runs in saved["scores"].items()}).rows()
     titled = [[_title(name, saved["variants"][name]), *cells] for name, *cells in rows]
     sources = [source for sources in saved["sources"].values() for source in sources]
     return f"{markdown_table([header, *titled])}\n\n{render_sources({'all rows': sources})}"

@@ -4,8 +4,8 @@ A preset never changes once released. Its name is in no canonical form, only its
 a new name. No preset flips images: a flipped digit or word is a different one. `sound` and `speech` are for audio, the others
 are for images; `none` is for both. `letters` is for characters on an even ground: what is beyond the edges is as the edge, and
 strokes become thinner or thicker, by a blur, a power, and a contrast that makes edges hard again. docs/trainer.md, "Pairs of
-runs", has the gains of `standard` and `letters` on letters of unseen typefaces, and of `sound` and `speech` on spoken digits by
-unseen voices.
+runs", has the gains of `standard` and `letters` on letters of unseen typefaces; it shows none of `sound` and `speech` on spoken
+digits by unseen voices.
 """
 
 from collections.abc import Mapping

@@ -114,12 +114,14 @@ TINY = ["data.per_class=2", "data.batch_size=20", "data.size=8", "training.epoch
 
 def test_pairs_that_are_saved_are_not_trained_again(paired, url, tmp_path, capsys, monkeypatch):
     pipeline = 'turned=[{"op": "rotation"}]'
-    paired.main(url, "digits", ["light"], tmp_path, 1, TINY)
+    paired.main(url, "digits", ["light"], tmp_path, 2, TINY)
     paired.main(url, "digits", ["light", pipeline], tmp_path, 1, TINY)
     printed = capsys.readouterr().out
-    assert "3 of 3 light #0" in printed, "after plain and the machine"
+    assert "6 of 6 light #1" in printed, "after plain and the machine"
     assert "1 of 1 turned #0" in printed
     first = json.loads((tmp_path / "pairs.json").read_text())
+    assert len(first["scores"]["light"]) == 2, "fewer seeds lose none"
+    assert printed.rstrip().rpartition("gain over plain")[2].startswith(", n = 1 |")
     assert [step["op"] for step in first["variants"]["turned"]["data.pipeline"]] == ["rotation"]
     assert first["sources"]["light"][0]["packages"]
     light = first["scores"]["light"]

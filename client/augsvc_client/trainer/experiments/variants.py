@@ -121,7 +121,7 @@ def run_variants(
     datasets, identity, server = _identify(recipe, url, None if first is None else first.datasets)
     saved = _load(file, identity, variants) if resume else {}
     seeds = recipe.ablation.seeds
-    runs = {each: saved.get(each, [])[:seeds] for name, variant in variants.items() for each in variant.names(name)}
+    runs = {each: saved.get(each, []) for name, variant in variants.items() for each in variant.names(name)}
     if first is not None and not runs[WHOLE]:
         runs[WHOLE] = [(_scores(first), {**origin, **first.provenance})]
     missing = [(seed, name) for seed in range(seeds) for name in variants if seed >= len(runs[name])]
@@ -140,7 +140,7 @@ def run_variants(
         line = f"{number} of {len(missing)} {name} #{seed}: {_format_scores(scores[0])}"
         line += f"; about {format_duration(remaining_s)} to go" if remaining_s else ""
         progress.console.print(line, highlight=False, soft_wrap=True)
-    return {name: [score for score, _ in repetitions] for name, repetitions in runs.items()}
+    return {name: [score for score, _ in repetitions[:seeds]] for name, repetitions in runs.items()}
 
 
 def _run_variant(
