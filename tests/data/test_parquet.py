@@ -241,6 +241,8 @@ def test_rows_that_cannot_be_used_are_named(tmp_path):
     assert "a.parquet, row 0: it has no image as bytes" in refusal(tmp_path)
     write(tmp_path / "a.parquet", table([0, 7]))
     assert "row 1: the label 7 is none of the 3 classes" in refusal(tmp_path)
+    write(tmp_path / "a.parquet", table(["cat", "dgo"]))
+    assert "a.parquet/1: the label 'dgo' is none of the classes" in refusal(tmp_path)
     write(tmp_path / "a.parquet", table([0]))
     assert "there is no column 'kind', only 'image', 'label'" in refusal(tmp_path, label="kind")
     assert "holds no image files as bytes" in refusal(tmp_path, image="label", label="label")

@@ -131,9 +131,12 @@ class _HubClassLabel(ClassLabel):
         return sort_classes(value for label in labels for value in label.values if value != cls.without)
 
     def build(self, classes: tuple[str, ...]) -> Annotations:
-        """Labels by position in `classes`, or -1."""
-        positions = class_positions(classes)
-        labels = np.array([positions.get(value, -1) for value in self.values], dtype=np.int64)
+        """Labels by position in `classes`, or -1; raises ValueError for a text that is none of those in the metadata."""
+        positions = {self.without: -1, UNLABELLED: -1} | class_positions(classes)
+        for name, value in zip(self._names, self.values, strict=True):
+            if value not in positions:
+                raise ValueError(f"{printable(name)}: the label {printable(value)!r} is none of the classes")
+        labels = np.array([positions[value] for value in self.values], dtype=np.int64)
         return self._annotations(classes, labels, None, *describe_numbers(classes))
 
 
