@@ -121,6 +121,25 @@ def test_what_is_refused(tmp_path, monkeypatch):
     assert "augsvc[lance]" in refusal(path=tmp_path)
 
 
+def test_rows_are_decoded_one_at_a_time(tmp_path):
+    """A kilobyte of a table may decompress into any image, and pylance decodes whole batches, several ahead."""
+    image = pa.field("image", pa.large_binary(), metadata={"lance-encoding:compression": "zstd"})
+    rows = pa.table([[bytes(1 << 20)] * 4, [0] * 4], pa.schema([image, ("label", pa.int64())]))
+    lance.write_dataset(rows, tmp_path / "a.lance", data_storage_version="2.1")
+    settings = LanceSettings(format="lance", path=tmp_path)
+    with settings.open_table(settings.open_root(), "a.lance") as (opening, n_bytes):
+        assert [batch.num_rows for batch in opening().batches(["image"])] == [1] * 4
+        assert n_bytes < 1 << 16
+    assert "its images are over 32 times as large" in refusal(path=tmp_path)
+
+
+def test_a_table_with_rows_elsewhere_is_refused(tmp_path):
+    """Its manifest names where they are: any folder of the machine, or a store."""
+    elsewhere = lance.write_dataset(table([0, 1]), tmp_path / "elsewhere.lance")
+    elsewhere.shallow_clone(str(tmp_path / "data" / "a.lance"), elsewhere.version)
+    assert "a.lance: it takes rows from other tables" in refusal(path=tmp_path / "data")
+
+
 def test_files_that_leave_the_folder_are_refused(tmp_path):
     lance.write_dataset(table([0, 1]), tmp_path / "elsewhere.lance")
     (tmp_path / "data").mkdir()
