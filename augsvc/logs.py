@@ -53,6 +53,8 @@ def escape_lines(text: str) -> str:
 def set_up(log_format: LogFormat) -> Console:
     """Configures logging of the whole process. Returns the console of its lines, which is a terminal if a person reads them."""
     console = Console(stderr=True, force_terminal=False if log_format == "json" else None)
+    # "Application startup complete", while kernels are compiled, would mislead; the events of this package say what is done
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     handler: logging.Handler = logging.StreamHandler()
     if log_format == "json":
         handler.setFormatter(JsonLines())
@@ -60,8 +62,6 @@ def set_up(log_format: LogFormat) -> Console:
         threading.excepthook = _log_thread
     else:
         logging.getLogger("augsvc.requests").setLevel(logging.WARNING)  # a line for each request would hide the events
-        # "Application startup complete", while kernels are compiled, would mislead; the events of this package say what is done
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         handler.setFormatter(TextLines("%(asctime)s %(levelname)s %(message)s"))
         if sys.stderr.isatty():
             handler = RichHandler(console=console, show_path=False)
