@@ -1,6 +1,7 @@
 """Many requests at once, of clients that have shown no token: what each costs before the next one is looked at."""
 
 import asyncio
+import math
 from functools import partial
 
 import pytest
@@ -309,6 +310,42 @@ def test_who_leaves_before_its_turn_is_forgotten_and_costs_the_others_nothing(tm
         return max(own.quota.owed_s for own, _ in paced) - hour_s
 
     assert asyncio.run(run()) <= 0.0
+
+
+def test_of_those_who_wait_for_a_turn_no_body_is_kept(tmp_path):
+    """4,096 connections with 256 KiB each would be a gigabyte that is counted nowhere."""
+    head = b"POST /v1/augment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n"
+    ahead = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10_000
+
+    async def run():
+        admit, loop = admission_of(tmp_path), asyncio.get_running_loop()
+        config, state = Config(admit, ws="none", log_config=None), ServerState()
+        config.load()
+        server = await loop.create_server(
+            partial(
+                Protocol, config, state, {}, loop, metrics=None, connections=Connections(99), min_client_bytes_per_s=1
+            ),
+            "127.0.0.1",
+            0,
+        )
+        admit._pages.quota.spend(3600 * PAGES_PER_S * REQUEST_BYTES)
+        waiting = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(10)]
+        for number, (_, writer) in enumerate(waiting):
+            writer.write(ahead if number < 5 else head + bytes(500_000 if number < 9 else 5_000_000))
+        kept = math.inf
+        async with asyncio.timeout(20):
+            while len(state.tasks) != 4 or len(state.connections) > 4 or kept > 0:
+                await asyncio.sleep(0)
+                kept = sum(len(one.cycle.body) + len(one._unread) for one in state.connections if one.cycle)
+        for _, writer in waiting:
+            writer.close()
+        async with asyncio.timeout(20):
+            while state.tasks:
+                await asyncio.sleep(0)
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(run())
 
 
 def test_a_query_of_thousands_of_fields_is_refused(server):

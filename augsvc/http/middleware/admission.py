@@ -105,11 +105,11 @@ class AdmissionMiddleware:
         try:
             quota = self._admit(scope)
         except _REFUSED:
-            await unless_left(scope, partial(self._pages.wait, network_of(scope)))
+            await _wait_for_turn(scope, self._pages)
             raise
         for turns in (self._pages, self._probes):
             if quota is turns.quota:
-                await unless_left(scope, partial(turns.wait, network_of(scope)))
+                await _wait_for_turn(scope, turns)
                 return quota
         if keep := scope["state"].get("keep"):  # of our protocol; other servers have none
             keep()
@@ -142,6 +142,12 @@ class AdmissionMiddleware:
         if path != AUTHORIZED_PATH:
             quota.require()
         return quota
+
+
+async def _wait_for_turn(scope: Scope, turns: Turns) -> None:
+    if drop := scope["state"].get("drop"):  # of our protocol
+        drop()
+    await unless_left(scope, partial(turns.wait, network_of(scope)))
 
 
 @dataclass(slots=True, eq=False)

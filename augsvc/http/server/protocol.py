@@ -33,6 +33,7 @@ _MAX_FRAMING_BYTES = 16384  # of a chunked body: sizes, extensions and trailers;
 # Of a client that sends no more: when it gets an interim response, how long after that it is looked for, and then how often.
 _INTERIM_AFTER_S, _LEFT_AFTER_S, _LEFT_EVERY_S = 0.5, 0.1, 2.0
 _MAX_AHEAD_BYTES = 1 << 20  # of requests that wait for the answer to the one before; it is four reads of a socket
+_MAX_STRANGERS_AHEAD_BYTES = 1 << 16  # of the same, of a client that has shown no token
 
 
 class Protocol(HttpToolsProtocol):
@@ -55,6 +56,7 @@ class Protocol(HttpToolsProtocol):
         self._window: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._ended = False  # the client sends no more
+        self._dropped_bytes: int | None = None  # of the body of a request that waits for its turn
         self._left_timer: asyncio.TimerHandle | None = None
         self._left: asyncio.Future[None] = self.loop.create_future()  # done when the connection is closed
 
@@ -73,8 +75,8 @@ class Protocol(HttpToolsProtocol):
         """A request begins."""
         self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
         super().on_message_begin()
-        self.scope["state"].update(left=self._left, keep=self._keep)
-        self._in_request = True
+        self.scope["state"].update(left=self._left, keep=self._keep, drop=self._drop)
+        self._in_request, self._dropped_bytes = True, None
 
     def on_url(self, url: bytes) -> None:
         """A part of the request's address. Raising ends the parsing, in `send_400_response`."""
@@ -110,7 +112,12 @@ class Protocol(HttpToolsProtocol):
         self._framing_bytes -= len(body)
         if self._body_bytes is not None:
             self._body_bytes -= len(body)
-        super().on_body(body)
+        if self._dropped_bytes is None:
+            super().on_body(body)
+            return
+        self._dropped_bytes += len(body)
+        if self._dropped_bytes > _MAX_AHEAD_BYTES and not self.cycle.response_complete:
+            self.transport.abort()
 
     def on_message_complete(self) -> None:
         """The request is complete: a head may follow."""
@@ -325,6 +332,16 @@ class Protocol(HttpToolsProtocol):
     def _keep(self) -> None:
         """Called with the first request that is admitted: the client is no stranger."""
         self._counted.admit(self)
+
+    def _drop(self) -> None:
+        """Called when the request has to wait: its body is not kept, of which 4,096 strangers would have 256 KiB each, but read
+        on, as its end tells who has left."""
+        self._dropped_bytes = 0
+        self.cycle.body.clear()
+        if self.cycle.more_body:
+            self.flow.resume_reading()
+        if len(self._unread) - self._parsed_bytes > _MAX_STRANGERS_AHEAD_BYTES:
+            self.transport.abort()
 
     def abort(self) -> None:
         """Closes the connection at once."""
