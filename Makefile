@@ -111,6 +111,7 @@ PEERS := torchvision albumentations nvidia-dali-cuda120 torch-audiomentations
 	# torch-audiomentations imports torchaudio, whose extension needs CUDA's libraries; it uses nothing of it
 	.venv-bench/bin/python -W ignore -c "import torchaudio" 2>/dev/null || rm -f .venv-bench/lib/python3*/site-packages/torchaudio/lib/_torchaudio.so
 	$(SOUND_PIP) --quiet 'audiomentations>=0.43' 'librosa>=0.11' || echo "skipped: audiomentations cannot be installed here"
+	$(SOUND_PIP) --quiet loudness numpy-audio-limiter || echo "skipped: audiomentations' limiter and loudness"
 	touch $@
 
 # TensorFlow pins other versions. If it cannot be installed, its rows are skipped; the stamp avoids another attempt.

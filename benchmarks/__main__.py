@@ -22,6 +22,7 @@ from benchmarks.serving.memory import memory
 from benchmarks.serving.replicas import replicas
 from benchmarks.serving.training import training
 from benchmarks.sound import sound
+from benchmarks.sound_operations import sound_operations
 
 SECTIONS = {
     "pipeline": sections.pipeline,
@@ -32,6 +33,7 @@ SECTIONS = {
     "files": files,
     "opening": opening,
     "sound": sound,
+    "sound_operations": sound_operations,
     "wire": wire,
     "delivered": delivered,
     "crowd": crowd,

@@ -43,6 +43,7 @@ _SECTIONS = {
     "files": file_tables.files,
     "opening": file_tables.opening,
     "sound": sound_tables.sound,
+    "sound_operations": sound_tables.each_operation,
     **serving_tables.SECTIONS,
     "ptxas": pixel_tables.ptxas,
     "gpu": pixel_tables.gpu,

@@ -29,6 +29,13 @@ def _open(limits: list[float], scale: float = 1.0) -> tuple[float, float]:
 
 
 _STEPS = {
+    "band_pass": lambda s: T.BandPassFilter(*_open(s["center"]), *_open(s["bandwidth"]), **_ALWAYS),
+    "band_stop": lambda s: T.BandStopFilter(*_open(s["center"]), *_open(s["bandwidth"]), **_ALWAYS),
+    "high_pass": lambda s: T.HighPassFilter(*_open(s["cutoff"]), **_ALWAYS),
+    "normalize_peak": lambda s: T.PeakNormalization(**_ALWAYS),
+    "polarity": lambda s: T.PolarityInversion(**_ALWAYS),
+    "reverse": lambda s: T.TimeInversion(**_ALWAYS),
+    "splice_out": lambda s: T.SpliceOut(8, 100, **_ALWAYS),
     "time_shift": lambda s: T.Shift(*_open(s["shift"]), shift_unit="fraction", rollover=True, **_ALWAYS),
     "gain": lambda s: T.Gain(*_open(s["gain"]), **_ALWAYS),
     "tanh_distortion": lambda s: _Tanh(),

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from augsvc.ops.kinds.sound_partners import SoundPartner
 from augsvc.ops.registry import registry
-from benchmarks import file_tables, pixel_tables, recipes, report, sections, sound, sound_tables
+from benchmarks import file_tables, pixel_tables, recipes, report, sections, sound, sound_operations, sound_tables
 from benchmarks.__main__ import merge
 from benchmarks.bench import Bench
 from benchmarks.peers import fused, fused_sound, kornia
@@ -143,6 +144,29 @@ def test_clips_have_rows_and_peers_that_are_missing_a_reason():
     assert "Left out: torch_audiomentations: no torchaudio." in page and "dali" not in page
     of_sound = [target for target in TARGETS if target.what.startswith("sound")]
     assert [target.find(results) is None for target in of_sound] == [True, True, False, True]
+
+
+def test_a_sound_operation_is_compared_with_its_fastest_peer_and_a_slower_one_has_a_reason():
+    ours, fast, slow, alone = (entry(name) for name in ("fused_sound", "torchaudio", "audiomentations", "fused_sound"))
+    for one, seconds in ((ours, 0.5), (fast, 0.25), (slow, 1.0), (alone, 0.5)):
+        one.wall, one.cpu = [seconds], [seconds]
+    results = {
+        "sound_operations": {"gain": all_pairs([ours, fast, slow]), "reverse": all_pairs([alone])},
+        "missing": {"gain, dali": "x", "dali": "y"},
+    }
+    page = sound_tables.each_operation(json.loads(json.dumps(results)))
+    ns = f"{1e9 * 0.5 / 10 / sound_operations.SAMPLES:.1f}"
+    assert f"| `gain` | {ns} |  | " in page and "| 0.50 (0.50–0.50) | 0.50 |" in page
+    assert "- `gain`: " in page and "- `reverse`" not in page
+    assert f"| `reverse` | {ns} |\n" in page
+    assert "Left out: gain, dali: x." in page and "y" not in page.split("Left out")[1]
+
+
+def test_every_sound_operation_without_partners_has_a_row():
+    names = {step["op"] for step in sound_operations.steps()}
+    partners = {name for name, op in registry().items() if issubclass(op, SoundPartner)}
+    assert names | partners | {"spec_mask"} == {name for name, op in registry().items() if op.media == "audio"}
+    assert not names & partners
 
 
 def test_our_peer_renders_clips():
