@@ -242,7 +242,10 @@ def test_rows_that_cannot_be_used_are_named(tmp_path):
     write(tmp_path / "a.parquet", table([0, 7]))
     assert "row 1: the label 7 is none of the 3 classes" in refusal(tmp_path)
     write(tmp_path / "a.parquet", table(["cat", "dgo"]))
-    assert "a.parquet/1: the label 'dgo' is none of the classes" in refusal(tmp_path)
+    assert "row 1: the label dgo is none of the 3 classes" in refusal(tmp_path)
+    for labels, other in (([["cat"], ["dgo"]], "dgo"), ([[0], [2, -1]], "-1"), ([0, -1], "-1"), (["cat", "0"], "0")):
+        write(tmp_path / "a.parquet", table(labels))
+        assert f"row 1: the label {other} is none of the 3 classes" in refusal(tmp_path, label_kind="multi_label")
     write(tmp_path / "a.parquet", table([0]))
     assert "there is no column 'kind', only 'image', 'label'" in refusal(tmp_path, label="kind")
     assert "holds no image files as bytes" in refusal(tmp_path, image="label", label="label")

@@ -8,7 +8,7 @@ import errno
 import hashlib
 from abc import abstractmethod
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
@@ -131,12 +131,9 @@ class _HubClassLabel(ClassLabel):
         return sort_classes(value for label in labels for value in label.values if value != cls.without)
 
     def build(self, classes: tuple[str, ...]) -> Annotations:
-        """Labels by position in `classes`, or -1; raises ValueError for a text that is none of those in the metadata."""
-        positions = {self.without: -1, UNLABELLED: -1} | class_positions(classes)
-        for name, value in zip(self._names, self.values, strict=True):
-            if value not in positions:
-                raise ValueError(f"{printable(name)}: the label {printable(value)!r} is none of the classes")
-        labels = np.array([positions[value] for value in self.values], dtype=np.int64)
+        """Labels by position in `classes`, or -1."""
+        positions = class_positions(classes)
+        labels = np.array([positions.get(value, -1) for value in self.values], dtype=np.int64)
         return self._annotations(classes, labels, None, *describe_numbers(classes))
 
 
@@ -177,7 +174,7 @@ class _Copy:
 
     def _copy(self, shard: int, name: str, table: Table, label: str | None, limit: int) -> None:
         where = f"{printable(name)}, row " if name else "row "
-        n_bytes = 0
+        known, n_bytes = frozenset(table.class_names or ()), 0
         for number, row in enumerate(table):
             n_bytes += max(_MIN_IMAGE_BYTES, len(row.image or b""))
             if n_bytes > limit:
@@ -187,8 +184,8 @@ class _Copy:
                 continue
             try:
                 values = row.values
-                if label is not None and table.class_names is not None:
-                    values = _with_class_names(values, label, table.class_names)
+                if label is not None and table.class_names is not None and not self._is_unlabelled(values[label]):
+                    values = _with_class_names(values, label, table.class_names, known)
                 self.label.add(join(name, str(number)), Row(values))
             except ValueError as err:
                 self._faults.add(f"{where}{number}: {err}")
@@ -198,16 +195,22 @@ class _Copy:
             self.fingerprints.append(xxhash.xxh3_64_digest(row.image))
             self.blob.append(row.image)
 
+    def _is_unlabelled(self, value: object) -> bool:
+        return self.label.kind == "class" and str(value) == UNLABELLED
 
-def _with_class_names(values: dict[str, object], column: str, names: Sequence[str]) -> dict[str, object]:
-    """The row with the names of its classes, where it holds their numbers in the metadata."""
 
-    def name(number: object) -> object:
-        if not isinstance(number, int) or isinstance(number, bool) or number == -1:
-            return number
-        if not 0 <= number < len(names):
-            raise ValueError(f"the label {number} is none of the {len(names)} classes")
-        return names[number]
+def _with_class_names(
+    values: dict[str, object], column: str, names: Sequence[str], known: Collection[str]
+) -> dict[str, object]:
+    """The row with the names of its classes, where it holds their numbers in the metadata; raises ValueError for others."""
+
+    def name(label: Any) -> object:
+        is_number = isinstance(label, int) and not isinstance(label, bool)
+        if is_number and 0 <= label < len(names):
+            return names[label]
+        if is_number or (isinstance(label, str) and label not in known):
+            raise ValueError(f"the label {printable(str(label))} is none of the {len(names)} classes")
+        return label
 
     value = values[column]
     return {**values, column: list(map(name, value)) if isinstance(value, list) else name(value)}
