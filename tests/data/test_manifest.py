@@ -356,3 +356,23 @@ def test_integers_are_positions_in_the_classes_of_the_settings(tmp_path, kind):
         assert [source.read(index).target.tolist() for index in (0, 1)] == [[0, 1], [1, 0]]
     assert "'1' is none of `classes`, nor the position of one" in refusal(tmp_path, classes=["cat"], label_kind=kind)
     assert "'0' is none of `classes`" in refusal(tmp_path, classes=["1", "2"], label_kind=kind)
+
+
+@pytest.mark.parametrize("others", [["metadata.jsonl"], ["train/metadata.jsonl"]])
+def test_manifests_that_would_be_left_out_are_refused(tmp_path, others):
+    write_csv(tmp_path, ROWS)
+    for name in others:
+        write_jsonl(tmp_path, ROWS[:1], name) if "/" not in name else (tmp_path / "train").mkdir()
+        (tmp_path / name).write_text('{"file_name": "a.png", "label": "cat"}')
+    assert "of which some would be left out" in refusal(tmp_path)
+    assert len(opened(tmp_path, manifest="metadata.csv")[0]) == 3
+
+
+def test_lists_with_another_separator_are_noted_and_those_of_python_refused(tmp_path):
+    write_csv(tmp_path, [{"file_name": "a.png", "label": "x,y"}, {"file_name": "b.png", "label": "y"}])
+    (source,) = opened(tmp_path, label_kind="multi_label")
+    assert "classes that may be several: x,y; set `separator`" in "\n".join(source.notes())
+    (source,) = opened(tmp_path, label_kind="multi_label", separator=",")
+    assert source.info.classes == ("x", "y") and not [note for note in source.notes() if "separator" in note]
+    write_csv(tmp_path, [{"file_name": "a.png", "label": "['x', 'y']"}])
+    assert "line 2: the column 'label' is the text of a list" in refusal(tmp_path, label_kind="multi_label")

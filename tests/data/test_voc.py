@@ -184,3 +184,14 @@ def test_the_version_covers_the_contents_of_masks(tmp_path):
         sizes.add(mask.stat().st_size)
         versions.add(opened(tmp_path, masks=True)[0].info.version)
     assert (len(sizes), len(versions)) == (1, 2)
+
+
+def test_images_without_an_xml_file_are_named(tmp_path):
+    write(tmp_path, "1", "<annotation/>")
+    Image.new("RGB", (60, 40)).save(tmp_path / "JPEGImages" / "2.png")
+    (source,) = opened(tmp_path, classes=["cat"])
+    assert len(source) == 1 and "1 images have no XML file and are left out: JPEGImages/2.png" in "\n".join(
+        source.notes()
+    )
+    write_list(tmp_path, "train", "1\n")  # which says what is served
+    assert "no XML file" not in "\n".join(opened(tmp_path, classes=["cat"])[0].notes())

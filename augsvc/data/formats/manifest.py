@@ -9,6 +9,7 @@ from augsvc.data.formats.annotated import AnnotatedFormat
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.dataset_root import DatasetRoot, join, require_below
 from augsvc.data.formats.faults import Faults
+from augsvc.data.formats.index import list_names
 from augsvc.data.formats.layout import split_of
 from augsvc.data.formats.manifest_labels import LABELS, Label
 from augsvc.data.formats.manifest_rows import ManifestRows
@@ -84,15 +85,21 @@ class ManifestSettings(AnnotatedFormat):
                 split: require_below(self.manifest[split], "`manifest`") for split in SPLITS if split in self.manifest
             }
         folders = {"": ""} | {str(split_of(name)): name for name in root.folders() if split_of(name)}
-        files = {
-            split: join(folder, f"metadata{suffix}")
+        files = [
+            (split, join(folder, f"metadata{suffix}"))
             for split, folder in folders.items()
             for suffix in SUFFIXES
             if root.is_file(join(folder, f"metadata{suffix}"))
-        }
+        ]
         if not files:
             raise ValueError(f"{root.locate('')} has no metadata.csv or metadata.jsonl: name the file in `manifest`")
-        return {"": files[""]} if "" in files else {split: files[split] for split in SPLITS if split in files}
+        by_split = dict(files)
+        if len(by_split) < len(files) or ("" in by_split and len(files) > 1):
+            names = list_names(sorted(file for _, file in files))
+            raise ValueError(
+                f"{root.locate('')} has {names}, of which some would be left out: name those to serve in `manifest`"
+            )
+        return {split: by_split[split] for split in ("", *SPLITS) if split in by_split}
 
 
 def _split(value: str) -> str:

@@ -20,6 +20,7 @@ from augsvc.data.formats.class_order import (
     labelled_classes,
     sort_classes,
 )
+from augsvc.data.formats.index import list_names
 from augsvc.data.formats.manifest_rows import Row
 from augsvc.data.source import LabelKind
 from augsvc_client.text import printable
@@ -122,6 +123,9 @@ class MultiLabel(Label):
         if len(self._columns) > 1:
             return tuple(column for column in self._columns if _flag(row, column))
         value = row.value(self._columns[0])
+        if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
+            cure = f"JSONL has lists, CSV names between {self._separator!r}"
+            raise ValueError(f"the column {printable(self._columns[0])!r} is the text of a list: {cure}")
         names = (
             value if isinstance(value, list) else str(value).split(self._separator) if value not in ("", None) else []
         )
@@ -136,7 +140,15 @@ class MultiLabel(Label):
         targets = np.zeros((len(self.values), len(classes)), dtype=np.uint8)
         for row, names in enumerate(self.values):
             targets[row, [positions[name] for name in names]] = 1
-        return self._annotations(classes, None, targets, *describe_numbers(classes))
+        return self._annotations(classes, None, targets, *describe_numbers(classes), *self._describe_separator())
+
+    def _describe_separator(self) -> tuple[str, ...]:
+        """A note where no row has several classes, and the names of some hold what may separate them."""
+        several = any(len(names) > 1 for names in self.values)
+        joined = sorted(
+            {name for names in self.values for name in names if not several and any(map(name.count, ",;|"))}
+        )
+        return (f"classes that may be several: {list_names(joined)}; set `separator`",) if joined else ()
 
     @classmethod
     def classes_of(cls, labels: Iterable[Label]) -> Sequence[str]:

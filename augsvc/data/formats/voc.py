@@ -39,10 +39,13 @@ class VocSettings(AnnotatedFormat):
         """The lists of ImageSets, or folders of splits with XML files beside the images, or all of Annotations."""
         parsed: dict[str, list[tuple[str, str, bytes, list[VocObject], tuple[int, int]]]] = {}
         faults = Faults()
+        lone: dict[str, list[str]] = {}
         for split, (images, annotations, stems) in self._find_splits(root).items():
             files = self._image_files(root, images)
             if missing := [stem for stem in stems if stem not in files]:
                 faults.add(f"{len(missing):,} images are missing in {root.locate(images)}: {list_names(missing)}")
+            if not root.is_folder(_LISTS):
+                lone[split] = [join(images, files[stem]) for stem in sorted(files.keys() - set(stems))]
             rows = parsed.setdefault(split, [])
             for stem in stems:
                 with faults.collect():
@@ -53,7 +56,12 @@ class VocSettings(AnnotatedFormat):
         if unknown := sorted(names - set(classes)):
             faults.add(f"objects are named {list_names(unknown)}, which `classes` does not have")
         faults.refuse()
-        return {split: self._build(rows, classes) for split, rows in parsed.items()}
+        built = {split: self._build(rows, classes) for split, rows in parsed.items()}
+        for split, alone in lone.items():
+            if alone:
+                text = f"{len(alone):,} images have no XML file and are left out: {list_names(alone)}"
+                built[split] = built[split].with_notes(text)
+        return built
 
     def _find_splits(self, root: DatasetRoot) -> dict[str, tuple[str, str, Sequence[str]]]:
         """Split → the folder of the images, that of the XML files, and the names without extensions."""
