@@ -65,12 +65,16 @@ class Sample:
     @property
     def size(self) -> tuple[int, int]:
         """The (H, W) of the image, before it was reduced."""
-        height, width = required(self.image).shape[:2]
-        return self.full_size or (height, width)
+        if self.full_size is not None:
+            return self.full_size
+        height, width, _ = required(self.image).shape
+        return height, width
 
     @property
     def factor(self) -> int:
         """Rows of the whole image for one of this: 1, 2, 4 or 8."""
+        if self.full_size is None:
+            return 1
         whole, side = max(self.size), max(required(self.image).shape[:2])
         return next(factor for factor in (1, 2, 4, 8) if -(-whole // factor) == side)  # a side is rounded up
 

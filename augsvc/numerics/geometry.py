@@ -8,6 +8,7 @@ depend on the CPU.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -35,6 +36,7 @@ DEPTH_CUTOFF = (1 << MATRIX_BITS) // int(
 )  # the smallest depth before the horizon, MATRIX_BITS fraction bits
 _MAX_SLOPE = 16.0  # of the depth, per canvas pixel; this and the next keep products below 2**63
 _MAX_DEPTH = float(1 << 16)
+_LAST_ROW = np.array([0.0, 0.0, 1.0])  # of an affine matrix
 _LATTICE = np.linspace(0.0, 1.0, 5)  # fractions of the canvas at which the minification of a perspective is sampled
 
 
@@ -115,11 +117,30 @@ def determinant(matrix: F64) -> F64:
 
 def inverse(matrix: F64) -> F64:
     """The inverse of matrices (N, 3, 3): cofactors over the determinant. The last row of an affine inverse is 0 0 1, exactly."""
+    if is_affine(matrix):
+        return _inverse_affine(matrix)
     a, b, c, d, e, f, g, h, i = (matrix[:, row, column] for row in range(3) for column in range(3))
     first, second, third = e * i - f * h, f * g - d * i, d * h - e * g
     cofactors = affine(first, c * h - b * i, b * f - c * e, second, a * i - c * g, c * d - a * f)
     cofactors[:, 2, 0], cofactors[:, 2, 1], cofactors[:, 2, 2] = third, b * g - a * h, a * e - b * d
     return cofactors / determinant(matrix)[:, None, None]
+
+
+def is_affine(matrix: F64) -> bool:
+    """Whether the last row of all matrices (N, 3, 3) is 0 0 1."""
+    return bool((matrix[:, 2] == _LAST_ROW).all())
+
+
+def _inverse_affine(matrix: F64) -> F64:
+    """The same for affine matrices, without the terms that are 0 or 1: as a sample's neighbours decide which is taken, both give
+    the same numbers, up to the sign of a zero.
+    """
+    a, b, c, d, e, f = (matrix[:, row, column] for row in range(2) for column in range(3))
+    cofactors = np.zeros(matrix.shape)
+    cofactors[:, 0, 0], cofactors[:, 0, 1], cofactors[:, 0, 2] = e, -b, b * f - c * e
+    cofactors[:, 1, 0], cofactors[:, 1, 1], cofactors[:, 1, 2] = -d, a, c * d - a * f
+    cofactors[:, 2, 2] = area = a * e - b * d
+    return cofactors / area[:, None, None]
 
 
 def fit_matrix(source: tuple[int, int], canvas: Canvas, fit: Fit) -> F64:
@@ -205,32 +226,28 @@ class Camera:
         """
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             back = inverse(forward)
-            max_depth = (back[:, 2, 2] + np.maximum(back[:, 2, 0] * canvas.width, 0.0)) + np.maximum(
-                back[:, 2, 1] * canvas.height, 0.0
-            )
-            scale = np.where(max_depth > 0.0, max_depth, 1.0)[
-                :, None, None
-            ]  # where everything lies beyond the horizon it may stay there
-            back, forward = back / scale, forward * scale
+            if not is_affine(forward):
+                scale = _max_depth(back, canvas)[:, None, None]
+                back, forward = back / scale, forward * scale
         if not (np.isfinite(back).all() and np.isfinite(forward).all()):
             raise SpecInvalid("the pipeline's combined scale is out of range", field="pipeline")
-        back = np.clip(back, -_BOUNDS, _BOUNDS)
+        back = np.minimum(np.maximum(back, -_BOUNDS), _BOUNDS)
         along = np.sqrt(back[:, 0, :2] * back[:, 0, :2] + back[:, 1, :2] * back[:, 1, :2])
-        perspective = np.flatnonzero((back[:, 2] != [0.0, 0.0, 1.0]).any(axis=1))
+        perspective = np.flatnonzero((back[:, 2] != _LAST_ROW).any(axis=1))
         if perspective.size:
             along[perspective] = _max_side(back[perspective], canvas, np.array(sizes, dtype=np.float64)[perspective])
-        taps = np.clip(np.ceil(along - 0.25), 1.0, MAX_TAPS).astype(np.int64)
+        taps = np.minimum(np.maximum(np.ceil(along - 0.25), 1.0), MAX_TAPS).astype(np.int64)
         fixed = exact.to_fixed(back, MATRIX_BITS)
         identical = (fixed == _UNMOVED).all(axis=(1, 2))
         camera = Camera(forward, fixed[:, :2], fixed[:, 2], taps, identical, None, interpolation)
-        taps[camera.aligned if interpolation == "bicubic" else np.full(len(taps), interpolation == "nearest")] = 1
+        if interpolation != "bilinear":
+            taps[camera.aligned if interpolation == "bicubic" else slice(None)] = 1
         return camera
 
     @staticmethod
     def unmoved(n: int, interpolation: Interpolation = "bilinear") -> "Camera":
-        """What `of` makes of identity matrices, for sources that have the size of the canvas: in a tenth of the time."""
-        fixed, taps = np.tile(_UNMOVED, (n, 1, 1)), np.ones((n, 2), np.int64)
-        return Camera(identity(n), fixed[:, :2], fixed[:, 2], taps, np.ones(n, np.bool_), None, interpolation)
+        """What `of` makes of identity matrices, for sources that have the size of the canvas: made once, and only read."""
+        return _unmoved(n, interpolation)
 
     @property
     def perspective(self) -> I64:
@@ -276,10 +293,24 @@ class Camera:
         return Camera(forward, backward, depth, self.taps[rows], self.identical[rows], lattice, self.interpolation)
 
 
+@lru_cache(64)
+def _unmoved(n: int, interpolation: Interpolation) -> Camera:
+    fixed, taps = np.tile(_UNMOVED, (n, 1, 1)), np.ones((n, 2), np.int64)
+    return Camera(identity(n), fixed[:, :2], fixed[:, 2], taps, np.ones(n, np.bool_), None, interpolation)
+
+
 _UNMOVED = exact.to_fixed(np.eye(3), MATRIX_BITS)
 _BOUNDS = np.array(
     [[STEEPEST, STEEPEST, FARTHEST], [STEEPEST, STEEPEST, FARTHEST], [_MAX_SLOPE, _MAX_SLOPE, _MAX_DEPTH]]
 )
+
+
+def _max_depth(back: F64, canvas: Canvas) -> F64:
+    """The greatest depth on the canvas (N,); 1 where everything lies beyond the horizon: there it may stay."""
+    depth = (back[:, 2, 2] + np.maximum(back[:, 2, 0] * canvas.width, 0.0)) + np.maximum(
+        back[:, 2, 1] * canvas.height, 0.0
+    )
+    return np.where(depth > 0.0, depth, 1.0)
 
 
 def _max_side(back: F64, canvas: Canvas, sizes: F64) -> F64:

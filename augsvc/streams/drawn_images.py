@@ -36,10 +36,10 @@ class DrawnImages:
         sources = replace(_sources(plan, samples, sizes), check=check)
         canvases = [(plan.canvas.height, plan.canvas.width)] * len(samples)
         cameras = [plan.cameras(step, draws, sizes if step.fits else canvases, sources) for step in plan.passes]
-        factors, of_images = np.array([sample.factor for sample in samples]), cameras
-        if (factors > 1).any():
+        factors, of_images = [sample.factor for sample in samples], cameras
+        if max(factors, default=1) > 1:
             of_images = [
-                plan.cameras(step, draws, sizes, sources, factors) if step.fits else camera
+                plan.cameras(step, draws, sizes, sources, np.array(factors)) if step.fits else camera
                 for step, camera in zip(plan.passes, cameras, strict=True)
             ]
         return DrawnImages(plan, samples, draws, cameras, of_images)

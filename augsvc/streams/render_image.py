@@ -130,9 +130,10 @@ class ImageRenderer:
         # drawn and lowered for all samples together: 8 take the interpreter as long as 64, and chunks would wait for it in turns
         with stages.of("draw"):
             images = DrawnImages.of(self.plan, samples, seed, address, check)
-            has_partners = any(sample.partner for sample in samples)
-            of_partners = (self.of_partners or self.plan.of_partners) if has_partners else self.plan
-            partners = Partners.of(images, of_partners, seed, address, check)
+            partners = None
+            if any(sample.partner for sample in samples):
+                of_partners = self.of_partners or self.plan.of_partners
+                partners = Partners.of(images, of_partners, seed, address, check)
         with stages.of("kernels"):
             pixels, tables = self._render(images, partners, arrays, workers, check)
         if tables is None and arrays.keys().isdisjoint(_MOVED_LABELS):

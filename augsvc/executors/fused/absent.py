@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from augsvc.executors.fused.kernels import args
-from augsvc.executors.fused.kernels.args import ONE, EraseArgs, FilterArgs, MoveArgs, ToneArgs, WarpArgs
+from augsvc.executors.fused.kernels.args import ONE, EraseArgs, FilterArgs, MoveArgs, NoiseArgs, ToneArgs, WarpArgs
 from augsvc.executors.fused.kernels.camera import OFFSETS
 
 
@@ -45,3 +45,11 @@ def no_filter(n: int) -> FilterArgs:
 def no_erases(n: int, channels: int) -> EraseArgs:
     """The rectangles of a pass without erases."""
     return EraseArgs(np.zeros((n, 0, 4), np.int64), np.zeros((n, 0, channels), np.uint16))
+
+
+@lru_cache(64)
+def no_noises(n: int) -> NoiseArgs:
+    """The noises of a pass without one; whoever has tables puts them in, because kernels want to see their type."""
+    none, strengths, values = np.zeros(0, np.int64), np.zeros((n, 0, 3), np.int64), np.zeros((n, 0, 2), np.int64)
+    keys, indices, tables = np.zeros(0, np.uint32), np.zeros(n, np.uint32), np.zeros(0, np.int16)
+    return NoiseArgs(none, none, np.zeros(0, np.uint8), keys, strengths, values, indices, 0, 0, 0, tables)

@@ -14,14 +14,14 @@ from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 def lower_camera(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
     """One row per sample, for sources of (H, W) `sizes` (n, 2): kernels/camera.py has the layout."""
     if camera.identical.all() and (sizes == (canvas.height, canvas.width)).all():
-        return np.tile(_unmoved_row(canvas.height, canvas.width), (len(sizes), 1))
+        return _unmoved_rows(len(sizes), canvas.height, canvas.width)
     return _lower_rows(camera, sizes, canvas.height, canvas.width)
 
 
 @lru_cache(64)
-def _unmoved_row(height: int, width: int) -> I64:
-    """The row of a sample that shows its source: on its own, a quarter of the interpreter's time for a batch."""
-    return _lower_rows(Camera.unmoved(1), np.array([[height, width]]), height, width)
+def _unmoved_rows(n: int, height: int, width: int) -> I64:
+    """The rows of samples that show their sources: a quarter of the interpreter's time for a batch. Kernels only read them."""
+    return np.tile(_lower_rows(Camera.unmoved(1), np.array([[height, width]]), height, width), (n, 1))
 
 
 def _lower_rows(camera: Camera, sizes: I64, height: int, width: int) -> I64:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc.arrays import I64, U8, Bools, Pixels
-from augsvc.executors.fused.absent import no_erases, no_filter, no_tones, no_warps
+from augsvc.executors.fused.absent import no_erases, no_filter, no_noises, no_tones, no_warps
 from augsvc.executors.fused.kernels import args
 from augsvc.executors.fused.kernels.args import (
     ONE,
@@ -248,6 +248,8 @@ def _lower_dense(kernels: I64, rows: I64, selected: Bools) -> FilterArgs:
 
 def lower_noises(noises: Sequence[tuple[int, Noise]], draws: Sequence[Draw], n: int, tables: args.I16) -> NoiseArgs:
     """Noises in order; a sample that one did not select has strength 0."""
+    if not noises:
+        return no_noises(n)._replace(tables=tables)
     count = len(noises)
     laws, deviates, strengths, values = (
         np.zeros(shape, np.int64) for shape in (count, count, (n, count, 3), (n, count, 2))
