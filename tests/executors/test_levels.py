@@ -44,6 +44,7 @@ TONES = [
 LATER = [
     {"op": "gaussian_blur", "p": 0.4},
     {"op": "gaussian_blur", "sigma": [0.2, 4]},
+    {"op": "box_blur", "radius": [0, 9], "p": 0.8},
     {"op": "sharpen", "amount": [-1, 8], "p": 0.8},
     {"op": "motion_blur"},
     {"op": "pixel_dropout", "p": 0.4},

@@ -49,7 +49,7 @@ def no_erases(n: int, channels: int) -> EraseArgs:
 
 @lru_cache(64)
 def no_noises(n: int) -> NoiseArgs:
-    """The noises of a pass without one; whoever has tables puts them in, because kernels want to see their type."""
+    """The noises of a pass without one; without tables, which the caller adds: kernels are compiled for their type."""
     none, strengths, values = np.zeros(0, np.int64), np.zeros((n, 0, 3), np.int64), np.zeros((n, 0, 2), np.int64)
     keys, indices, tables = np.zeros(0, np.uint32), np.zeros(n, np.uint32), np.zeros(0, np.int16)
     return NoiseArgs(none, none, np.zeros(0, np.uint8), keys, strengths, values, indices, 0, 0, 0, tables)

@@ -27,6 +27,7 @@ from augsvc.executors.fused.kernels.args import (
     ToneArgs,
     WarpArgs,
 )
+from augsvc.executors.fused.kernels.memory import address_of
 from augsvc.executors.fused.lower_camera import lower_camera, lower_mapping, lower_spreads
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import Camera, Canvas, Interpolation
@@ -186,7 +187,7 @@ def lower_masks(moves: labels.Moves, masks: Sequence[U8], size: tuple[int, int])
 
 
 def _addresses(arrays: Sequence[Pixels]) -> npt.NDArray[np.uint64]:
-    return np.array([array.__array_interface__["data"][0] for array in arrays], dtype=np.uint64)
+    return np.array([address_of(array) for array in arrays], dtype=np.uint64)
 
 
 def lower_tones(stages: Sequence[ToneStage], n: int, channels: int) -> ToneArgs:

@@ -38,6 +38,8 @@ from augsvc.executors.fused.kernels.memory import (
     REVERSED_PIXELS,
     VECTOR_BYTES,
     copy_bytes,
+    copy_vector,
+    look_up_triples,
     look_up_vector,
     reverse_pixels,
 )
@@ -65,7 +67,9 @@ def render_levels(n: Int, source: Source, args: PassArgs, canvas: CanvasShape, r
     has_tables = args.tone.matrix_rows.shape[1] > 0
     if has_tables:
         _make_tables(args.tone, n, canvas.channels, rows, points)
-    if camera[IDENTICAL] and _keeps_lines(canvas, args.out.interleaved, has_tables, rows):
+    if has_tables and LOOKS_UP_VECTORS and canvas.channels == 3 and args.out.interleaved and not rows.shared[0]:
+        _look_up_pixels(source.values, read_walk(camera, canvas), canvas, rows, out[n])
+    elif camera[IDENTICAL] and _keeps_lines(canvas, args.out.interleaved, has_tables, rows):
         if has_tables:
             look_up(rows.tables[0], source.values, out[n])
         else:
@@ -178,12 +182,14 @@ def _make_tables(tone: ToneArgs, n: Int, channels: Int, rows: LevelRows, points:
     for i in range(ramp.size):
         ramp[i] = np.uint16(i % LEVELS) << np.uint16(8)
     apply_tones(ramp, channels, tone, n, points)
-    shared = True
+    differences: Int = np.uint8(0)
     for c in range(channels):
+        table, first, values = rows.tables[c], rows.tables[0], ramp[c * LEVELS : (c + 1) * LEVELS]
         for level in range(LEVELS):
-            rows.tables[c, level] = round_to_level(ramp[c * LEVELS + level])
-            shared = shared and rows.tables[c, level] == rows.tables[0, level]
-    rows.shared[0] = shared
+            table[level] = round_to_level(values[level])
+        for level in range(LEVELS):  # as vectors: with a branch for each level, a tenth of a gamma
+            differences |= table[level] ^ first[level]
+    rows.shared[0] = differences == 0
 
 
 @compiled
@@ -194,7 +200,7 @@ def move_lines(source: U8, walk: Walk, canvas: CanvasShape, out: U8) -> None:
         y = _row_at(walk, canvas, k)
         start, line = walk.start + walk.down * y, out[y * size : (y + 1) * size]
         if walk.step == 1:
-            copy_bytes(source, np.uint64(canvas.channels * start), line, np.uint64(0), np.uint64(size))
+            _copy_line(source, canvas.channels * start, line)
         elif walk.step == -1:
             values = source[canvas.channels * (start + 1) - size : canvas.channels * (start + 1)]
             if canvas.channels == 3:
@@ -203,6 +209,19 @@ def move_lines(source: U8, walk: Walk, canvas: CanvasShape, out: U8) -> None:
                 _reverse(values, line)
         else:
             _move_line(source, canvas.channels, start, walk.step, line)
+
+
+@inlined
+def _copy_line(source: U8, first: Int, line: U8) -> None:
+    """The bytes of a line from `first` on: the call of a library took longer than the 672 bytes of a usual one."""
+    begin, size = np.uint64(first), np.uint64(line.size)
+    if line.size < VECTOR_BYTES:
+        copy_bytes(source, begin, line, np.uint64(0), size)
+        return
+    for x in range(0, line.size - VECTOR_BYTES, VECTOR_BYTES):
+        copy_vector(source, begin + np.uint64(x), line, np.uint64(x))
+    rest = np.uint64(line.size - VECTOR_BYTES)
+    copy_vector(source, begin + rest, line, rest)
 
 
 @compiled
@@ -262,6 +281,34 @@ def _look_up_lines(source: U8, walk: Walk, canvas: CanvasShape, tables: U8, plan
         for x in range(width):
             i = np.uint64(3) * np.uint64(x)
             line[i], line[i + np.uint64(1)], line[i + np.uint64(2)] = red[x], green[x], blue[x]
+
+
+@compiled
+def _look_up_pixels(source: U8, walk: Walk, canvas: CanvasShape, rows: LevelRows, out: U8) -> None:
+    """The same as vectors of pixels whose channels stay together."""
+    size = 3 * canvas.width
+    if walk.step == 1 and walk.down == canvas.width:
+        _look_up_triples(rows.tables, source[3 * walk.start : 3 * walk.start + out.size], out)
+        return
+    one: Int = np.int64(1)
+    row = CanvasShape(canvas.channels, one, canvas.width)
+    for k in range(canvas.height):
+        y = _row_at(walk, canvas, k)
+        line = out[y * size : (y + 1) * size]
+        move_lines(source, Walk(walk.start + walk.down * y, walk.step, np.int64(0)), row, line)
+    _look_up_triples(rows.tables, out, out)
+
+
+@compiled
+def _look_up_triples(tables: U8, levels: U8, out: U8) -> None:
+    """The entries of the levels of pixels of three channels; `out` may be `levels`."""
+    step = 3 * VECTOR_BYTES
+    done = out.size // step * step
+    for i in range(0, done, step):
+        look_up_triples(tables, levels, np.uint64(i), out, np.uint64(i))
+    for i in range(done, out.size, 3):
+        for c in range(3):
+            out[i + c] = tables[c, levels[i + c]]
 
 
 @compiled

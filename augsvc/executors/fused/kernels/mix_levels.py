@@ -76,11 +76,23 @@ def _fits(gains: I32, shifts: I64) -> bool:
 @compiled
 def _mix_line(line: U8, gains: I32, shifts: I64, out: U8) -> None:
     to_red, to_green, to_blue = _read_row(gains, shifts, 0), _read_row(gains, shifts, 1), _read_row(gains, shifts, 2)
+    if to_red == to_green == to_blue:
+        _mix_grey(line, to_red, out)
+        return
     for k in range(out.size // 3):
         i = np.uint64(3) * np.uint64(k)
         r, g, b = line[i], line[i + np.uint64(1)], line[i + np.uint64(2)]
         out[i], out[i + np.uint64(1)] = _mix(to_red, r, g, b), _mix(to_green, r, g, b)
         out[i + np.uint64(2)] = _mix(to_blue, r, g, b)
+
+
+@compiled
+def _mix_grey(line: U8, to_grey: tuple[Int, Int, Int, Int], out: U8) -> None:
+    """Pixels whose three channels become the same."""
+    for k in range(out.size // 3):
+        i = np.uint64(3) * np.uint64(k)
+        grey = _mix(to_grey, line[i], line[i + np.uint64(1)], line[i + np.uint64(2)])
+        out[i], out[i + np.uint64(1)], out[i + np.uint64(2)] = grey, grey, grey
 
 
 @compiled

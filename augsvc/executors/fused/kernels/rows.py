@@ -6,7 +6,7 @@ import numpy as np
 
 from augsvc.executors.fused.kernels.args import I32, I64, U8, U16, U32, U64, Int, NoiseArgs, ToneArgs
 from augsvc.executors.fused.kernels.compiled import compiled
-from augsvc.executors.fused.kernels.hsv import change_hsv
+from augsvc.executors.fused.kernels.hsv import change_hsv_by_float
 from augsvc.executors.fused.kernels.memory import eight_bytes
 from augsvc.executors.fused.kernels.noise import add_noise_row, is_idle, random_planes
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
@@ -61,7 +61,7 @@ def _mix_channels(red: U16, green: U16, blue: U16, gains: I32, shifts: I64) -> N
 @compiled
 def _change_hsv(red: U16, green: U16, blue: U16, change: I32) -> None:
     for x in range(red.size):
-        red[x], green[x], blue[x] = change_hsv(change, red[x], green[x], blue[x])
+        red[x], green[x], blue[x] = change_hsv_by_float(change, red[x], green[x], blue[x])
 
 
 @compiled

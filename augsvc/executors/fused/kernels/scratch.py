@@ -101,12 +101,20 @@ class LevelRows(NamedTuple):
     planes: U8  # C, W and more
 
 
+class BlurRows(NamedTuple):
+    """Rows of values on their way through a separable filter of radius R, channels of a pixel together."""
+
+    ring: U16  # min(2R+1, H) rows, each with LANES more elements
+    pairs: I64  # 2R: where both values of each weight are
+    weights: U32  # R+1: from the middle on
+
+
 class ByteRows(NamedTuple):
-    """Rows of bytes on their way through a dense filter of radius R, channels of a pixel together; all may be read and written
+    """Rows of bytes on their way through a filter of radius R, channels of a pixel together; all may be read and written
     LANES elements beyond their ends.
     """
 
-    lines: U8  # min(2R+1, H) rows, with R more pixels at both ends
+    lines: U8  # min(2R+1, H) rows, with R more pixels at both ends; one row of a separable filter
     sums: U32  # C·W
     line: U8  # C·W
     offsets: I64  # of each weight's values
@@ -162,6 +170,16 @@ def allocate_byte_rows(canvas: CanvasShape, blur: FilterArgs) -> ByteRows:
         np.empty(row_size + LANES, np.uint8),
         np.empty(taps, np.int64),
         np.empty(taps, np.int32),
+    )
+
+
+@entry
+def allocate_blur_rows(canvas: CanvasShape, blur: FilterArgs) -> BlurRows:
+    """Temporaries for all samples of a pass."""
+    radius, row_size = blur.weights.shape[1] // 2, canvas.channels * canvas.width + LANES
+    rows = min(2 * radius + 1, canvas.height)
+    return BlurRows(
+        np.empty(rows * row_size, np.uint16), np.empty(2 * radius, np.int64), np.empty(radius + 1, np.uint32)
     )
 
 

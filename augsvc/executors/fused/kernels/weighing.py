@@ -45,3 +45,51 @@ def weigh(_: Any, values: Any, first: Any, offsets: Any, weights: Any, sums: Any
         return context.get_dummy_value()
 
     return types.void(values, first, offsets, weights, sums, index), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def weigh_pairs(
+    _: Any, values: Any, first: Any, middle: Any, pairs: Any, weights: Any, rounding: Any, bits: Any, out: Any
+) -> Any:
+    """out[first + i] = (rounding + weights[0] · values[middle + first + i] + Σ weights[k] · (values[pairs[2k − 2] + first + i] +
+    values[pairs[2k − 1] + first + i])) >> bits for i in 0 … LANES − 1, in 32 bits, wrapped.
+
+    Values are unsigned and have at most 16 bits. Nothing checks the ends of the arrays, as in `weigh`.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds, (_, first, middle, _, _, rounding, bits, _) = signature.args, arguments
+        values, pairs, weights, out = (
+            context.make_array(kinds[k])(context, builder, arguments[k]) for k in (0, 3, 4, 7)
+        )
+        index, lanes = ir.IntType(64), ir.VectorType(ir.IntType(32), LANES)
+        elements = ir.VectorType(ir.IntType(kinds[0].dtype.bitwidth), LANES)
+        doubled = ir.VectorType(ir.IntType(2 * kinds[0].dtype.bitwidth), LANES)
+
+        def to_all(number: Any) -> Any:
+            one = builder.insert_element(ir.Constant(lanes, ir.Undefined), number, ir.IntType(32)(0))
+            return builder.shuffle_vector(one, one, ir.Constant(lanes, [0] * LANES))
+
+        def load(offset: Any) -> Any:
+            place = builder.gep(values.data, [builder.add(first, offset)])
+            return builder.load(builder.bitcast(place, elements.as_pointer()), align=1)
+
+        def entry_of(array: Any, number: Any) -> Any:
+            return builder.load(builder.gep(array.data, [number]))
+
+        product = builder.mul(builder.zext(load(middle), lanes), to_all(entry_of(weights, index(0))))
+        total = cgutils.alloca_once_value(builder, builder.add(product, to_all(rounding)))
+        with cgutils.for_range(builder, builder.sub(weights.nitems, index(1))) as loop:
+            begin = builder.mul(loop.index, index(2))
+            left = builder.zext(load(entry_of(pairs, begin)), doubled)
+            right = builder.zext(load(entry_of(pairs, builder.add(begin, index(1)))), doubled)
+            both = builder.add(left, right)
+            both = both if doubled == lanes else builder.zext(both, lanes)
+            weight = to_all(entry_of(weights, builder.add(loop.index, index(1))))
+            builder.store(builder.add(builder.load(total), builder.mul(both, weight)), total)
+        results = ir.VectorType(ir.IntType(kinds[7].dtype.bitwidth), LANES)
+        place = builder.bitcast(builder.gep(out.data, [first]), results.as_pointer())
+        builder.store(builder.trunc(builder.lshr(builder.load(total), to_all(bits)), results), place, align=1)
+        return context.get_dummy_value()
+
+    return types.void(values, first, middle, pairs, weights, rounding, bits, out), build

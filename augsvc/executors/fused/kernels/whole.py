@@ -1,4 +1,4 @@
-"""Images whose pixels stay whole through a dense filter or a colour matrix, on the CPU: from bytes to bytes.
+"""Images whose pixels stay whole through a filter or a colour matrix, on the CPU: from bytes to bytes.
 
 They have a kernel of their own. In that of cpu.py, LLVM compiled rows of values otherwise: a rotation took 10.7 ns a pixel, not
 5.9. Tables of levels, levels.py, are a part of that kernel.
@@ -8,6 +8,7 @@ import numpy as np
 from numba import carray
 
 from augsvc.executors.fused.kernels.args import FROM_SOURCES, U8, CanvasShape, Int, PassArgs
+from augsvc.executors.fused.kernels.blur_levels import blur_levels, blurs_levels
 from augsvc.executors.fused.kernels.camera import HEIGHT, WIDTH
 from augsvc.executors.fused.kernels.compiled import compiled, entry
 from augsvc.executors.fused.kernels.filter_levels import filter_levels, filters_levels
@@ -15,27 +16,31 @@ from augsvc.executors.fused.kernels.levels import fill_levels, shows_whole_pixel
 from augsvc.executors.fused.kernels.memory import bytes_at
 from augsvc.executors.fused.kernels.mix_levels import mix_levels, mixes_levels
 from augsvc.executors.fused.kernels.noise import is_free_of_noise
-from augsvc.executors.fused.kernels.scratch import allocate_byte_rows
+from augsvc.executors.fused.kernels.scratch import allocate_blur_rows, allocate_byte_rows
 
 _MIXING = [1, 2, 3, 5, 6, 7]  # the gains of a matrix from one channel to another
 
 
 def changes_levels(args: PassArgs) -> bool:
-    """Whether `render` might render any sample of a pass: from the bytes of a source to those of the batch, by a dense filter
-    or a matrix of colours.
+    """Whether `render` might render any sample of a pass: from the bytes of a source to those of the batch, by a filter or a
+    matrix of colours.
     """
     if not args.out.encoded or args.move.origin != FROM_SOURCES:
         return False
     gains = args.tone.gains
-    return args.blur.taps.size > 0 or (gains.shape[2] == 3 and bool(gains.reshape(-1, 9)[:, _MIXING].any()))
+    return (
+        args.blur.taps.size > 0
+        or args.blur.weights.shape[1] > 1
+        or (gains.shape[2] == 3 and bool(gains.reshape(-1, 9)[:, _MIXING].any()))
+    )
 
 
 @entry
 def render(first: Int, last: Int, args: PassArgs, canvas: CanvasShape, rendered: U8) -> None:
-    """Those of the samples first … last − 1 whose pixels stay whole, through a dense filter or a colour matrix, then rectangles;
+    """Those of the samples first … last − 1 whose pixels stay whole, through a filter or a colour matrix, then rectangles;
     `rendered` (N) is set to 1 for them. Only for passes that `changes_levels` finds.
     """
-    rows = allocate_byte_rows(canvas, args.blur)
+    rows, blurred = allocate_byte_rows(canvas, args.blur), allocate_blur_rows(canvas, args.blur)
     for n in range(first, last):
         if not _shows_whole_pixels(n, args, canvas):
             continue
@@ -43,6 +48,8 @@ def render(first: Int, last: Int, args: PassArgs, canvas: CanvasShape, rendered:
         source = carray(bytes_at(args.move.addresses[n]), size)
         if filters_levels(n, args):
             filter_levels(n, source, args, canvas, rows)
+        elif blurs_levels(n, args):
+            blur_levels(n, source, args, canvas, rows, blurred)
         elif mixes_levels(n, args, canvas):
             mix_levels(n, source, args, canvas, rows.line)
         else:
