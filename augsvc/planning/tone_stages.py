@@ -163,7 +163,9 @@ class _OpenStage:
         if isinstance(value, Hsv):
             self._add_hsv(value, rows)
         elif part is _Part.MATRIX:
-            self.matrix[rows] = color_product(value[: len(rows)], self.matrix[rows])
+            matrix = value[: len(rows)]
+            changed = self.matrix_rows[rows].any()  # else a product with the identity, whose bits are the matrix's
+            self.matrix[rows] = color_product(matrix, self.matrix[rows]) if changed else matrix
             self.matrix_rows[rows] = True
         else:
             self._add_table(value if value.ndim == 3 else value[:, None], rows)
@@ -199,8 +201,11 @@ class _OpenStage:
 
     def close(self) -> ToneStage:
         """The stage in fixed point."""
-        # a row too large for fixed point is scaled down as a whole: it saturates where it did before
-        strength = np.maximum(np.abs(self.matrix).max(axis=2, keepdims=True), MAX_COEFFICIENT)
-        matrix = exact.to_fixed(self.matrix * (MAX_COEFFICIENT / strength), UNIT_BITS)
+        matrix, strength = self.matrix, np.abs(self.matrix)
+        if strength.max() > MAX_COEFFICIENT:
+            # a row too large for fixed point is scaled down as a whole: it saturates where it did before
+            matrix = matrix * (MAX_COEFFICIENT / np.maximum(strength.max(axis=2, keepdims=True), MAX_COEFFICIENT))
         tables = [(rows, exact.to_fixed(table, UNIT_BITS)[: len(rows)]) for rows, table in self.tables]
-        return ToneStage(matrix, self.matrix_rows, self.hsv, self.hsv_rows, tables, self.table_rows)
+        return ToneStage(
+            exact.to_fixed(matrix, UNIT_BITS), self.matrix_rows, self.hsv, self.hsv_rows, tables, self.table_rows
+        )

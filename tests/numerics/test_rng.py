@@ -39,12 +39,12 @@ def test_philox_of_many_counters_is_philox_of_each(counters, key):
 def counter_of(operation, lane, index, epoch, view):
     """The counter that a parameter's draw uses, read off the call to Philox."""
     seen = []
-    original = rng.philox4x32
+    original = rng.philox_blocks
     try:
-        rng.philox4x32 = lambda counter, key: seen.append(counter) or original(counter, key)
+        rng.philox_blocks = lambda counter, key: seen.append(counter) or original(counter, key)
         rng.parameter_words(0, [operation], [lane], rng.Address(np.array([index]), epoch, view))
     finally:
-        rng.philox4x32 = original
+        rng.philox_blocks = original
     return tuple(int(np.asarray(word).ravel()[0]) for word in seen[0])
 
 

@@ -123,7 +123,7 @@ def split_at_levels(steps: Sequence[Segment]) -> tuple[Sequence[Segment], Sequen
 def as_source(image: Pixels) -> Pixels:
     """An image (H, W, C) in the memory layout that kernels read: bytes by pixels, values of 16 bits by planes."""
     if image.dtype == np.uint8:
-        return np.ascontiguousarray(image)
+        return image if image.flags.c_contiguous else np.ascontiguousarray(image)
     return np.ascontiguousarray(image.transpose(2, 0, 1)).transpose(1, 2, 0)
 
 
