@@ -1,7 +1,7 @@
 """Images whose pixels stay whole, on the CPU: moved as bytes, then each channel's level looked up in a table of 256.
 
-That is what a flip, a crop, a gamma or a rectangle does to an 8-bit source. The tables are made by the functions of rows.py, so
-the bytes are theirs. A flip takes a tenth of the time that it takes by rows of values, a gamma a fifth.
+That is what a flip, a crop, a gamma or a rectangle does to an 8-bit source. The functions of rows.py make
+the tables, so the bytes are theirs. A flip takes a tenth of its time by rows of values, a gamma a fifth.
 """
 
 from typing import NamedTuple
@@ -106,9 +106,7 @@ def read_walk(camera: I64, canvas: CanvasShape) -> Walk:
 
 @inlined
 def _row_at(walk: Walk, canvas: CanvasShape, k: Int) -> Int:
-    """The row to move as number k: a source is read from its first byte on, also upside down. Backwards, that takes 0.19 ns a
-    pixel, not 0.12.
-    """
+    """The row to move as number k: a source is read from its first byte on; backwards, a pixel takes 0.19 ns, not 0.12."""
     return canvas.height - 1 - k if walk.down < 0 else k
 
 
@@ -116,9 +114,8 @@ def _row_at(walk: Walk, canvas: CanvasShape, k: Int) -> Int:
 def _move_levels(
     source: U8, walk: Walk, canvas: CanvasShape, interleaved: bool, has_tables: bool, rows: LevelRows, out: U8
 ) -> None:
-    """An image row by row, then through the tables, unless they were read with the rows.
-
-    Each loop over rows has no more arrays than it needs: with all of them passed on for every row, a row took 170 ns more.
+    """An image row by row, then through the tables, unless they were read with the rows. Each loop over rows has no more arrays
+    than it needs: with all of them passed on for every row, a row took 170 ns more.
     """
     if _keeps_lines(canvas, interleaved, has_tables, rows):
         move_lines(source, walk, canvas, out)
