@@ -40,7 +40,7 @@ from augsvc_client.trainer.cli.train import write_run
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
-from augsvc_client.trainer.experiments.variants import WHOLE, PairedScores, Variant, run_variants
+from augsvc_client.trainer.experiments.variants import DIVERGED, WHOLE, PairedScores, Variant, run_variants
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
 from augsvc_client.trainer.report.tables import console_table
 from augsvc_client.trainer.training.progress import progress_bars
@@ -79,8 +79,8 @@ class Gain(PairedScores):
         """Table cells, the first row the header."""
         rows = [["", *(f"{test} digits" for test in self.tests)]]
         for name, variant in (("augmented", WHOLE), (PLAIN, PLAIN)):
-            rows.append([name, *(f"{self.accuracy(variant, test):.1f} %" for test in self.tests)])
-        return [*rows, ["gain", *(str(self.compare(WHOLE, PLAIN, test)) for test in self.tests)]]
+            rows.append([name, *(self.percent(variant, test) for test in self.tests)])
+        return [*rows, ["gain", *(str(self.compare(WHOLE, PLAIN, test) or DIVERGED) for test in self.tests)]]
 
 
 def main(

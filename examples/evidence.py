@@ -26,10 +26,11 @@ from demo import server
 from records import ROOT, Source, describe_here, list_changes, read_commit, render_sources
 from rich.console import Console
 
+from augsvc.arrays import F64
 from augsvc.planning.spec import StreamSpec
 from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
-from augsvc_client.trainer.experiments.variants import Variant, run_variants
+from augsvc_client.trainer.experiments.variants import DIVERGED, Variant, run_variants
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
 from augsvc_client.trainer.report.tables import markdown_table
 from augsvc_client.trainer.training.progress import progress_bars
@@ -197,8 +198,8 @@ def is_current(saved: Mapping[str, Any], key: str, task: Task) -> bool:
         recipe.model_dump(mode="json", exclude={"ablation"})
         for recipe in (task.recipe(), parse_recipe(saved[key]["recipe"]))
     )
-    variants = {name: variant.values for name, variant in VARIANTS.items()}
-    return saved[key]["variants"] == variants and all(
+    own = saved[key]["variants"]
+    return all(own.get(name) == variant.values for name, variant in VARIANTS.items()) and all(
         value is None or value == there[group][name] for group in here for name, value in here[group].items()
     )
 
@@ -224,15 +225,17 @@ def render_table(saved: Mapping[str, Any]) -> str:
     return f"{markdown_table([header, *rows])}\n\nThe weights of one network are at most 0.5 MB.\n\n{measured}"
 
 
-def _rows(task: Task, scores: Mapping[str, Sequence[Mapping[str, float]]]) -> list[list[str]]:
-    seeds = min(len(scores[name]) for name in scores)
+def _rows(task: Task, scores: Mapping[str, Sequence[Mapping[str, float | None]]]) -> list[list[str]]:
+    variants = [each for name, variant in VARIANTS.items() for each in variant.names(name)]
+    seeds = min(len(scores[name]) for name in variants)
     rows = []
     for test in (CLEAN, CORRUPTED, *task.corruptions):
         names = list(task.corruptions) if test == CORRUPTED else [test]
         percent = {
-            variant: 100 * np.array([[run[name] for name in names] for run in runs[:seeds]]).mean(axis=1)
-            for variant, runs in scores.items()
-        }
+            variant: 100
+            * np.array([[run[name] for name in names] for run in scores[variant][:seeds]], float).mean(axis=1)
+            for variant in variants
+        }  # NaN of a run that diverged
         plain, ensemble = percent[PLAIN], percent[ENSEMBLE]
         # the first member is the partner of the plain network; the other four belong to the ensemble only
         augmented = percent[f"{ENSEMBLE} #0"]
@@ -241,15 +244,23 @@ def _rows(task: Task, scores: Mapping[str, Sequence[Mapping[str, float]]]) -> li
             [
                 f"{task.title}: {test}",
                 str(seeds),
-                f"{plain.mean():.1f} %",
-                f"{augmented.mean():.1f} %",
-                str(MeanInterval.of((augmented - plain).tolist())),
-                f"{ensemble.mean():.1f} %",
-                str(MeanInterval.of((ensemble - plain).tolist())),
-                str(MeanInterval.of((ensemble - members).tolist())),
+                _percent(plain),
+                _percent(augmented),
+                _points(augmented - plain),
+                _percent(ensemble),
+                _points(ensemble - plain),
+                _points(ensemble - members),
             ]
         )
     return rows
+
+
+def _percent(values: F64) -> str:
+    return DIVERGED if np.isnan(values).any() else f"{values.mean():.1f} %"
+
+
+def _points(gains: F64) -> str:
+    return DIVERGED if np.isnan(gains).any() else str(MeanInterval.of(gains.tolist()))
 
 
 def _replace_table(document: Path, text: str) -> None:

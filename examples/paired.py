@@ -32,7 +32,7 @@ from sklearn.svm import SVC
 
 from augsvc_client import Client
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
-from augsvc_client.trainer.experiments.variants import PairedScores, Variant, run_variants
+from augsvc_client.trainer.experiments.variants import DIVERGED, PairedScores, Variant, run_variants
 from augsvc_client.trainer.recipe import Recipe, parse_override, parse_recipe
 from augsvc_client.trainer.report.tables import markdown_table
 from augsvc_client.trainer.training.data import test_loader, training_loader
@@ -59,8 +59,8 @@ class Pairs(PairedScores):
         """Table cells, the first row the header."""
         rows = [["", "accuracy", f"gain over plain, n = {len(self.scores[PLAIN])}"]]
         for name in self.scores:
-            gain = "" if name == PLAIN else str(self.compare(name, PLAIN, TEST))
-            rows.append([name, f"{self.accuracy(name, TEST):.1f} %", gain])
+            gain = "" if name == PLAIN else str(self.compare(name, PLAIN, TEST) or DIVERGED)
+            rows.append([name, self.percent(name, TEST), gain])
         return rows
 
 
@@ -100,8 +100,10 @@ def main(
                 variants[MACHINE] = Variant({"data.pipeline": []}, fit=fit_machine)
         if seeds:
             recipe, origin = base.override({"ablation.seeds": seeds}), {"commit": read_commit()}
-            run_variants(recipe, url, variants, progress, out / "pairs.json", resume=True, origin=origin)
-            console.print(render_table(json.loads((out / "pairs.json").read_text(encoding="utf-8"))), soft_wrap=True)
+            file = out / "pairs.json"
+            scores = run_variants(recipe, url, variants, progress, file, resume=True, origin=origin)
+            saved = json.loads(file.read_text(encoding="utf-8"))
+            console.print(render_table({**saved, "scores": scores}), soft_wrap=True)
 
 
 def tune_fields(
@@ -158,7 +160,7 @@ def render_table(saved: Mapping[str, Any]) -> str:
     seeds = min(map(len, saved["scores"].values()))  # those that all have
     header, *rows = Pairs({name: runs[:seeds] for name, runs in saved["scores"].items()}).rows()
     titled = [[_title(name, saved["variants"][name]), *cells] for name, *cells in rows]
-    sources = [source for sources in saved["sources"].values() for source in sources]
+    sources = [source for name in saved["scores"] for source in saved["sources"][name][:seeds]]
     return f"{markdown_table([header, *titled])}\n\n{render_sources({'all rows': sources})}"
 
 

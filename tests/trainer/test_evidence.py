@@ -109,6 +109,19 @@ def test_what_another_recipe_gave_is_not_in_the_table(evidence):
     )
 
 
+def test_runs_that_diverged_are_named(evidence, paired, monkeypatch):
+    demo = importlib.import_module("demo")
+    lost = entry(evidence, "tones-5")
+    lost["scores"]["plain"][0] = dict.fromkeys(lost["scores"]["plain"][0])
+    (row,) = (line for line in evidence.render_table({"tones-5": lost}).splitlines() if ": clean |" in line)
+    assert row.endswith(": clean | 1 | diverged | 75.0 % | diverged | 75.0 % | diverged | +0.0 |")
+    runs = {"none": [{"test": 0.5}, {"test": None}], "light": [{"test": 0.5}, {"test": 0.25}]}
+    assert paired.Pairs(runs).rows()[1:] == [["none", "diverged", ""], ["light", "37.5 %", "diverged"]]
+    gain = demo.Gain({"whole": [{"clean": 0.5}, {"clean": 0.75}], "plain": [{"clean": 0.5}, {"clean": None}]})
+    assert [row[1:] for row in gain.rows()[1:]] == [["62.5 %"], ["diverged"], ["diverged"]]
+    assert demo.Gain({"whole": [{"clean": None}], "plain": [{"clean": None}]}).tests == []
+
+
 TINY = ["data.per_class=2", "data.batch_size=20", "data.size=8", "training.epochs=1"]
 
 
@@ -125,8 +138,12 @@ def test_pairs_that_are_saved_are_not_trained_again(paired, url, tmp_path, capsy
     assert [step["op"] for step in first["variants"]["turned"]["data.pipeline"]] == ["rotation"]
     assert first["sources"]["light"][0]["packages"]
     light = first["scores"]["light"]
+    paired.main(url, "digits", ["light"], tmp_path, 1, TINY)
+    printed = capsys.readouterr().out
+    assert "| light |" in printed and "turned" not in printed
     paired.main(url, "digits", ['light=[{"op": "rotation"}]'], tmp_path, 1, TINY)
     assert "1 of 1 light #0" in capsys.readouterr().out, "its operations are others"
+    assert json.loads((tmp_path / "pairs.json").read_text())["scores"]["turned"] == first["scores"]["turned"]
     paired.main(url, "digits", ["light"], tmp_path, 1, [*TINY, "optimiser.lr=0.1"])
     assert "3 of 3 light #0" in capsys.readouterr().out
     assert json.loads((tmp_path / "pairs.json").read_text())["scores"]["light"] != light

@@ -15,12 +15,11 @@ from rich.progress import Progress
 from augsvc_client.trainer.experiments.folder import ABLATION_FILE
 from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.outcome import Outcome
-from augsvc_client.trainer.experiments.variants import WHOLE, PairedScores, Variant, run_variants
+from augsvc_client.trainer.experiments.variants import DIVERGED, WHOLE, PairedScores, Variant, run_variants
 from augsvc_client.trainer.recipe import Recipe
 
 NONE, CORRUPTED = "none", "corrupted"
 WITHOUT, ALONE = "without ", "alone: "
-DIVERGED = "diverged"
 
 
 @dataclass(frozen=True, slots=True)

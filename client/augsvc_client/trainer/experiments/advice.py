@@ -18,7 +18,7 @@ from torch import nn
 from augsvc_client.trainer.experiments.folder import ADVICE_FILE
 from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.outcome import Outcome
-from augsvc_client.trainer.experiments.variants import WHOLE, PairedScores, Variant, run_variants
+from augsvc_client.trainer.experiments.variants import DIVERGED, WHOLE, PairedScores, Variant, run_variants
 from augsvc_client.trainer.models.build import BUILTIN_MODELS, build_model
 
 MEMBERS = 5
@@ -110,7 +110,7 @@ def run_advice_ablation(first: Outcome, progress: Progress, out: Path, *, resume
 
 def _judge(gain: MeanInterval | None, seeds: int) -> str:
     if gain is None:
-        return "diverged"
+        return DIVERGED
     if gain.half_width is None or seeds < _FEWEST_SEEDS:
         return f"{gain}, too few seeds to judge"
     if abs(gain.mean) <= gain.half_width:

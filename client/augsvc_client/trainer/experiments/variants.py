@@ -28,6 +28,7 @@ from augsvc_client.trainer.training.device import format_duration
 from augsvc_client.trainer.training.loop import Diverged
 
 WHOLE = "whole"  # the run itself
+DIVERGED = "diverged"  # in place of a figure
 _MAX_BYTES = 64 << 20
 
 Scores = dict[str, float | None]  # accuracy in [0, 1] by test; None without samples, and of a run that diverged
@@ -71,7 +72,7 @@ class PairedScores(ABC):
     def tests(self) -> list[str]:
         """The tests that have samples in all runs; one that diverged has no score on any test."""
         runs = [run for repetitions in self.scores.values() for run in repetitions if set(run.values()) != {None}]
-        return [test for test in runs[0] if all(run[test] is not None for run in runs)]
+        return [test for test in runs[0] if all(run[test] is not None for run in runs)] if runs else []
 
     @property
     def reading(self) -> str:
@@ -95,6 +96,11 @@ class PairedScores(ABC):
         gains = [100 * (value - other) for value, other in pairs if value is not None and other is not None]
         return MeanInterval.of(gains) if len(gains) == len(self.scores[variant]) else None
 
+    def percent(self, variant: str, test: str) -> str:
+        """`accuracy` as text."""
+        accuracy = self.accuracy(variant, test)
+        return DIVERGED if accuracy is None else f"{accuracy:.1f} %"
+
     def _accuracies(self, variant: str, test: str) -> list[float | None]:
         return [scores[test] for scores in self.scores[variant]]
 
@@ -114,14 +120,17 @@ def run_variants(
 
     `first`: a run of the recipe that is the first repetition of WHOLE. `file` is written after each run, with `origin` and
     the versions that it was measured with; with `resume`, the runs in it are not repeated if recipe, data and variant are
-    the same. Raises as `run`, but for a variant that diverges, and ValueError if no test has samples.
+    the same, and those of other variants stay. Raises as `run`, but for a variant that diverges, and ValueError if no test has
+    samples.
     """
     if first is not None and all(score is None for score in _scores(first).values()):
         raise ValueError("--ablate: no test has a sample to compare the variants on")
     datasets, identity, server = _identify(recipe, url, None if first is None else first.datasets)
-    saved = _load(file, identity, variants) if resume else {}
+    saved, values = _load(file, identity, variants) if resume else ({}, {})
+    names = [each for name, variant in variants.items() for each in variant.names(name)]
+    runs = {each: saved.pop(each, []) for each in names} | saved
+    values |= {name: variant.values for name, variant in variants.items()}
     seeds = recipe.ablation.seeds
-    runs = {each: saved.get(each, []) for name, variant in variants.items() for each in variant.names(name)}
     if first is not None and not runs[WHOLE]:
         runs[WHOLE] = [(_scores(first), {**origin, **first.provenance})]
     missing = [(seed, name) for seed in range(seeds) for name in variants if seed >= len(runs[name])]
@@ -135,12 +144,12 @@ def run_variants(
         for task in progress.tasks[before:]:
             progress.update(task.id, visible=False)  # thirty bars would fill the screen
         if is_main_process():
-            _save(runs, file, {**identity, "variants": {name: variant.values for name, variant in variants.items()}})
+            _save(runs, file, {**identity, "variants": values})
         remaining_s = (perf_counter() - started_s) / number * (len(missing) - number)
         line = f"{number} of {len(missing)} {name} #{seed}: {_format_scores(scores[0])}"
         line += f"; about {format_duration(remaining_s)} to go" if remaining_s else ""
         progress.console.print(line, highlight=False, soft_wrap=True)
-    return {name: [score for score, _ in repetitions[:seeds]] for name, repetitions in runs.items()}
+    return {name: [score for score, _ in runs[name][:seeds]] for name in names}
 
 
 def _run_variant(
@@ -194,10 +203,12 @@ def _save(runs: Mapping[str, Sequence[Run]], file: Path, identity: Mapping[str, 
     write_file(file, json.dumps({**identity, "scores": scores, "sources": sources}, indent=1, allow_nan=False) + "\n")
 
 
-def _load(file: Path, identity: Mapping[str, Any], variants: Mapping[str, Variant]) -> dict[str, list[Run]]:
-    """The saved runs of the same comparison by name, of variants that have not changed."""
+def _load(
+    file: Path, identity: Mapping[str, Any], variants: Mapping[str, Variant]
+) -> tuple[dict[str, list[Run]], dict[str, Any]]:
+    """The saved runs of the same comparison by name, and the values of their variants; of none that has changed."""
     if not file.exists():
-        return {}
+        return {}, {}
     try:
         saved = dict(json.loads(read_file(file, _MAX_BYTES)))
         there = {
@@ -205,18 +216,28 @@ def _load(file: Path, identity: Mapping[str, Any], variants: Mapping[str, Varian
             "recipe": _compared(parse_recipe(saved["recipe"])),
         }  # fields that it lacks are at their defaults
         if any(there.get(key) != value for key, value in identity.items()):
-            return {}
+            return {}, {}
         runs: dict[str, list[Run]] = {}
-        for name, variant in variants.items():
-            if saved["variants"].get(name) == json.loads(json.dumps(variant.values)):
-                found = {each: _pairs(saved, each) for each in variant.names(name)}
-                whole = min(map(len, found.values()))  # an ensemble's members may be missing
-                runs |= {each: pairs[:whole] for each, pairs in found.items()}
+        kept = {name: own for name, own in saved["variants"].items() if _is_kept(own, variants.get(name))}
+        for name in kept:
+            names = variants[name].names(name) if name in variants else _names(saved, name)
+            found = {each: _pairs(saved, each) for each in names}
+            whole = min(map(len, found.values()))  # an ensemble's members may be missing
+            runs |= {each: pairs[:whole] for each, pairs in found.items()}
         if len({tuple(scores) for pairs in runs.values() for scores, _ in pairs}) > 1:
             raise ValueError("the runs have other tests")
-        return runs
+        return runs, kept
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
         raise ValueError(f"{file} is damaged: delete it to start the comparison over") from err
+
+
+def _is_kept(values: Any, variant: Variant | None) -> bool:
+    return variant is None or values == json.loads(json.dumps(variant.values))
+
+
+def _names(saved: Mapping[str, Any], name: str) -> list[str]:
+    """As `Variant.names`, of a variant that is in the file alone."""
+    return [name, *(each for each in saved["scores"] if each.startswith(f"{name} #"))]
 
 
 def _pairs(saved: Mapping[str, Any], name: str) -> list[Run]:
