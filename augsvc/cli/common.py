@@ -3,6 +3,9 @@
 Nothing here imports torch or a compiler: a mistake in the settings is reported at once, not after the seconds that these take.
 """
 
+import signal
+import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,12 +52,26 @@ def read_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
         return load_settings(config, flags)
 
 
+@contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """SIGTERM in the block raises SystemExit, so that copies of files of a store are removed. Main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def open_datasets(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> Catalog:
     """The datasets of the settings; exits with status 2 and a list of all faults where some cannot be served."""
     with report_errors():
         disk = open_disk_cache(settings.disk_cache, settings.disk_cache_bytes)
     try:
-        return open_catalog(settings.datasets, settings.cache_bytes, min_decoding_bytes, disk)
+        with exit_on_sigterm():
+            return open_catalog(settings.datasets, settings.cache_bytes, min_decoding_bytes, disk)
     except ValueError as err:
         fail("\n".join(number_faults(str(err).split("\n"), settings.datasets)))
 

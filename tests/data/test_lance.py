@@ -1,15 +1,18 @@
 """Lance tables, written by pylance: the samples of the same table in Parquet, versions, and tables that are damaged."""
 
 import json
+import signal
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from augsvc.cli.common import open_datasets
 from augsvc.data.cache import DecodedCache
-from augsvc.data.formats import tables
+from augsvc.data.formats import tables, temporary
 from augsvc.data.formats.lance import LanceSettings
 from augsvc.data.formats.parquet import ParquetSettings
+from augsvc.settings import Settings
 from tests.data.test_parquet import FEATURES, noise_image, png, table, write
 
 lance = pytest.importorskip("lance")
@@ -106,6 +109,20 @@ def test_a_table_in_a_store(tmp_path, store):
     assert describe(opened(**store.settings("tables/val.lance"))[0]) == describe(local[1])
     del store.objects[next(name for name in store.objects if name.endswith(".arrow"))]
     assert ".lance: it is damaged or cut" in refusal(**store.settings("tables"))
+
+
+def test_sigterm_at_the_start_removes_the_copy(tmp_path, store, monkeypatch):
+    pytest.importorskip("obstore")
+    lance.write_dataset(table([0, 1]), tmp_path / "tables" / "a.lance")
+    store.put_folder(tmp_path / "tables")
+    (tmp_path / "copies").mkdir()
+    monkeypatch.setattr(temporary.shutil, "copyfileobj", lambda *_: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    dataset = {"format": "lance", "copy_to": tmp_path / "copies", **store.settings()}
+    with pytest.raises(SystemExit) as ended:
+        open_datasets(Settings(datasets={"hub": dataset}))
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert not any((tmp_path / "copies").iterdir()) and signal.getsignal(signal.SIGTERM) is before
 
 
 def test_what_is_refused(tmp_path, monkeypatch):
