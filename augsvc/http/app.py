@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from fastapi import Depends, FastAPI, Response
 from fastapi.security import HTTPBearer
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware import Middleware
 
 import augsvc
@@ -34,6 +33,7 @@ from augsvc.http.routes.frames import frames_router
 from augsvc.http.routes.inference import infer_router, inference_health_router, models_router
 from augsvc.http.routes.pages import openapi_router, pages_router
 from augsvc.http.routes.reload import reload_router
+from augsvc.http.routes.scrapes import scrapes_router
 from augsvc.http.routes.streams import inspection_router, streams_router
 from augsvc.http.routes.uploads import uploads_router
 from augsvc.ops.registry import registry
@@ -171,6 +171,4 @@ def add_probes(app: FastAPI, lifecycle: Lifecycle, metrics: Metrics) -> None:
         """The middleware has checked the token."""
         return Response(status_code=204)
 
-    @app.get("/metrics", summary="Metrics in Prometheus' text format")
-    async def metrics_text() -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    app.include_router(scrapes_router(metrics.text))

@@ -1,5 +1,6 @@
 """Where the time of a batch went, as /metrics tells it."""
 
+import asyncio
 import itertools
 import re
 import shutil
@@ -11,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from augsvc import timing as stages_module
+from augsvc.http.routes import scrapes
 from augsvc.timing import Stages
 
 STAGES = ("queue", "decode", "draw", "kernels", "encode", "send")
@@ -143,3 +145,28 @@ def test_names_of_jobs_are_labels_that_parse(server):
             [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
         )
         assert checked.returncode == 0, checked.stderr
+
+
+def test_who_waits_for_the_metrics_shares_one_text(monkeypatch):
+    """Rendering them has a tenth of the event loop's time, however many ask; and no text is older than its request."""
+    now, waits, rendered = [0.0], [], itertools.count()
+
+    async def sleep(seconds):
+        waits.append(seconds)
+        now[0] += seconds
+
+    def render():
+        now[0] += 0.05
+        return b"%d" % next(rendered)
+
+    monkeypatch.setattr(scrapes.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(scrapes.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(scrapes.asyncio, "sleep", sleep)
+
+    async def run():
+        texts = scrapes.Scrapes(render)
+        return [await asyncio.gather(*(texts.text() for _ in range(8))) for _ in range(20)]
+
+    assert asyncio.run(run()) == [[b"%d" % number] * 8 for number in range(20)]
+    assert now[0] >= 20 * 0.05 / 0.1 - 2
+    assert max(waits) <= 0.5
