@@ -376,3 +376,9 @@ def test_lists_with_another_separator_are_noted_and_those_of_python_refused(tmp_
     assert source.info.classes == ("x", "y") and not [note for note in source.notes() if "separator" in note]
     write_csv(tmp_path, [{"file_name": "a.png", "label": "['x', 'y']"}])
     assert "line 2: the column 'label' is the text of a list" in refusal(tmp_path, label_kind="multi_label")
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path):
+    for name in ("train", "training"):
+        write_csv(tmp_path / name, ROWS)
+    assert "of which some would be left out" in refusal(tmp_path)

@@ -84,10 +84,10 @@ class ManifestSettings(AnnotatedFormat):
             return {
                 split: require_below(self.manifest[split], "`manifest`") for split in SPLITS if split in self.manifest
             }
-        folders = {"": ""} | {str(split_of(name)): name for name in root.folders() if split_of(name)}
+        folders = [("", ""), *((str(split_of(name)), name) for name in root.folders() if split_of(name))]
         files = [
             (split, join(folder, f"metadata{suffix}"))
-            for split, folder in folders.items()
+            for split, folder in folders
             for suffix in SUFFIXES
             if root.is_file(join(folder, f"metadata{suffix}"))
         ]
