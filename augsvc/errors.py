@@ -291,7 +291,7 @@ class Overloaded(AugsvcError):
 
 
 class TooManyConnections(AugsvcError):
-    """The server has as many connections as max_connections allows, all of clients that are known."""
+    """The server has as many connections as max_connections allows, all of them at work."""
 
     status, code, retry_after_s = 503, "too_many_connections", 1
 

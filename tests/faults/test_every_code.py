@@ -84,10 +84,10 @@ class Disturbed:
         path, header = self.path(start, count, **spec)
         return self.get(path, **header)
 
-    def raw(self, path: str, who: str = "first", **headers: str):
+    def raw(self, path: str, who: str = "first", method: str = "GET", **headers: str):
         """A connection on which a batch was asked for."""
         lines = [
-            f"GET {path} HTTP/1.1",
+            f"{method} {path} HTTP/1.1",
             "Host: localhost",
             *(f"{k}: {v}" for k, v in (signed(who) | named(headers)).items()),
         ]
@@ -291,9 +291,10 @@ def _(server):
 
 @provokes("too_many_connections", "retry shortly")
 def _(server):
+    body = {"Content_Type": "application/json", "Content_Length": "9"}
     with ExitStack() as stack:
-        for _ in range(64):
-            replies(stack.enter_context(server.raw("/v1/version")))
+        for _ in range(64):  # those that are admitted wait for a body
+            stack.enter_context(server.raw("/v1/streams", method="POST", **body))
         with server.raw("/v1/version") as connection:
             return replies(connection)[0]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from augsvc.cli.listener import BACKLOG
 from augsvc.cli.open_files import fit_open_files
-from augsvc.http.server.connections import Connections
+from augsvc.http.server.connections import RESERVED, Connections
 from augsvc.settings import Settings
 from tests.http.serving import replies
 
@@ -25,43 +25,75 @@ class Fake:
     """A connection that is only counted."""
 
     def __init__(self):
-        self.aborted = False
+        self.aborted, self.unsent = False, 0
+
+    def get_write_buffer_size(self):
+        return self.unsent
 
     def abort(self):
         self.aborted = True
 
 
-def test_the_oldest_stranger_makes_room_and_who_is_known_stays():
-    counted, made = Connections(3), [Fake() for _ in range(6)]
-    assert all(map(counted.open, made[:3]))
-    counted.admit(made[0])
-    assert counted.open(made[3])
-    assert [one.aborted for one in made[:4]] == [False, True, False, False]
-    counted.admit(made[2])
-    counted.admit(made[3])
-    assert not counted.open(made[4])
-    assert (len(counted), counted.refused, counted.closed) == (3, 1, 1)
-    counted.close(made[0])
-    assert counted.open(made[5])
+def aborted(made):
+    return [number for number, one in enumerate(made) if one.aborted]
 
 
-@given(st.lists(st.tuples(st.sampled_from(["open", "admit", "close"]), st.integers(0, 9)), max_size=80))
-def test_there_are_never_more_than_the_maximum_and_no_known_one_is_closed(events):
-    counted, made, admitted = Connections(4), [Fake() for _ in range(10)], set()
-    present = set()
+def test_the_oldest_stranger_makes_room():
+    counted, made = Connections(RESERVED + 2), [Fake() for _ in range(RESERVED + 4)]
+    for one in made[: RESERVED + 2]:
+        counted.open(one)
+    assert counted.admit(made[0])
+    counted.open(made[-2])
+    assert aborted(made) == [1]
+    counted.close(made[2])
+    counted.open(made[-1])
+    assert aborted(made) == [1]
+    assert (len(counted), counted.refused, counted.closed) == (RESERVED + 2, 0, 1)
+
+
+def test_who_rests_for_longest_makes_room_for_a_client_and_who_works_or_is_sent_to_does_not():
+    counted, made = Connections(RESERVED + 4), [Fake() for _ in range(8)]
+    for one in made[:4]:
+        counted.open(one)
+        assert counted.admit(one)
+    for number in (2, 1, 0):
+        counted.rest(made[number])
+    made[2].unsent = 1
+    assert counted.admit(made[1]), "it works again"
+    counted.open(made[4])
+    assert counted.admit(made[4])
+    assert aborted(made) == [0]
+    counted.open(made[5])
+    assert not counted.admit(made[5])
+    assert (counted.refused, aborted(made)) == (1, [0])
+    counted.rest(made[5])
+    assert not counted.admit(made[5]), "it rests as a stranger"
+    counted.close(made[3])
+    assert counted.admit(made[5])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["open", "admit", "rest", "close"]), st.integers(0, 39)), max_size=200))
+def test_there_are_never_more_than_the_maximum_and_none_at_work_is_closed(events):
+    counted, made = Connections(RESERVED + 3), [Fake() for _ in range(40)]
+    present, working = set(), set()
     for event, number in events:
         one = made[number]
-        if event == "open" and one not in present and not one.aborted and counted.open(one):
+        if event == "open" and one not in present and not one.aborted:
+            counted.open(one)
             present.add(one)
-        elif event == "admit" and one in present and not one.aborted:
-            counted.admit(one)
-            admitted.add(one)
+        elif event == "admit" and one in present and counted.admit(one):
+            working.add(one)
+        elif event == "rest" and one in present:
+            counted.rest(one)
+            working.discard(one)
         elif event == "close" and one in present:
             counted.close(one)
             present.discard(one)
-        present = {one for one in present if not one.aborted}
-        assert len(counted) == len(present) <= 4
-    assert not any(one.aborted for one in admitted)
+            working.discard(one)
+        present = {other for other in present if not other.aborted}
+        assert working <= present
+        assert len(working) <= 3
+        assert len(counted) == len(present) <= RESERVED + 3
 
 
 def test_a_flood_is_logged_once_a_minute(caplog):
@@ -69,10 +101,10 @@ def test_a_flood_is_logged_once_a_minute(caplog):
     counted = Connections(1, clock=lambda: now[0])
     for _ in range(50):
         counted.open(Fake())
-    assert [record.getMessage()[:42] for record in caplog.records] == ["max_connections: 1 are open; closed 1 that"]
+    assert [record.getMessage()[:38] for record in caplog.records] == ["max_connections: 1 may be open; closed"]
     now[0] += 61
     counted.open(Fake())
-    assert "closed 49 that" in caplog.records[-1].getMessage()
+    assert "closed 49 idle" in caplog.records[-1].getMessage()
 
 
 @pytest.mark.parametrize(
@@ -110,17 +142,20 @@ def narrow(serve, tmp_path_factory):
     return server.ready(wait_for_self_test=False)
 
 
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def version(connection):
+    connection.request("GET", "/v1/version", headers=HEADERS)
+    response = connection.getresponse()
+    return response.status, len(response.read()) > 0
+
+
 def test_idle_sockets_keep_no_client_out(narrow):
     """A job that is connected, and one that comes later, beside three times as many sockets as there may be."""
-    headers = {"Authorization": f"Bearer {TOKEN}"}
     job = http.client.HTTPConnection("127.0.0.1", narrow.port)
     with ExitStack() as stack:
         stack.callback(job.close)
-
-        def version(connection):
-            connection.request("GET", "/v1/version", headers=headers)
-            response = connection.getresponse()
-            return response.status, len(response.read()) > 0
 
         assert version(job) == (200, True)
         own = job.sock
@@ -130,7 +165,7 @@ def test_idle_sockets_keep_no_client_out(narrow):
         assert narrow.get("/healthz").status == 200
         closed = sum(is_closed(one) for one in idle)
         assert closed >= 2 * MOST
-        counts = narrow.ask("GET", "/metrics", headers).body.decode()
+        counts = narrow.ask("GET", "/metrics", HEADERS).body.decode()
         values = dict(
             line.rsplit(" ", 1) for line in counts.splitlines() if line.startswith("augsvc_") and "conn" in line
         )
@@ -138,6 +173,33 @@ def test_idle_sockets_keep_no_client_out(narrow):
         assert float(values["augsvc_closed_connections_total"]) >= closed
         assert float(values["augsvc_refused_connections_total"]) == 0
     assert narrow.output().count("max_connections: ") == 1
+
+
+def test_connections_that_a_job_keeps_open_keep_neither_a_probe_nor_another_job_out(narrow):
+    """64 of a job's loaders that rest between two epochs had /healthz refused, which ends the server where it is a probe."""
+    with ExitStack() as stack:
+        for _ in range(2 * MOST):
+            own = http.client.HTTPConnection("127.0.0.1", narrow.port)
+            stack.callback(own.close)
+            assert version(own) == (200, True)
+        assert narrow.get("/healthz").status == 200
+
+
+def test_requests_in_progress_keep_no_probe_out(narrow):
+    """The probe has a place that others cannot take; a further request gets a 503, on a connection that stays."""
+    begun = b"POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\nContent-Type: application/json\r\n"
+    with ExitStack() as stack:
+        for _ in range(MOST - RESERVED):
+            stack.enter_context(narrow.send(begun % TOKEN.encode() + b"Content-Length: 9\r\n\r\n"))
+        narrow.until(lambda: narrow.ask("GET", "/v1/version", HEADERS).status == 503)
+        late = http.client.HTTPConnection("127.0.0.1", narrow.port)
+        stack.callback(late.close)
+        assert version(late) == (503, True)
+        own = late.sock
+        assert version(late) == (503, True)
+        assert late.sock is own
+        assert narrow.get("/healthz").status == narrow.get("/").status == 200
+    narrow.until(lambda: narrow.ask("GET", "/v1/version", HEADERS).status == 200)
 
 
 def is_closed(connection):

@@ -31,14 +31,16 @@ def nothing_pending(server):
     return server.metric("augsvc_in_flight_bytes") == 0
 
 
-def test_work_for_disconnected_clients_is_cancelled(server):
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_work_for_disconnected_clients_is_cancelled(server, version):
     stream = server.open(LARGE)
     small = server.batch(stream, 0, 0, 2)
     server.until(lambda: nothing_pending(server))
     before = server.metric("augsvc_cancelled_batches_total")
     delivered = server.metric("augsvc_samples_total", dataset="photos/train")
     # far more work than is done before they are closed, however slow this process
-    connections = [server.send(request(stream, 1400, epoch)) for epoch in range(3)]
+    requests = [request(stream, 1400, epoch).replace(b"HTTP/1.1", b"HTTP/" + version) for epoch in range(3)]
+    connections = [server.send(each) for each in requests]
     server.until(lambda: server.metric("augsvc_in_flight_bytes") > 3 * 1400 * 192 * 192 * 3)
     for connection in connections:
         connection.close()

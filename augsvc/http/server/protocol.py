@@ -63,10 +63,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
         """A connection is open."""
         super().connection_made(transport)
-        if not self._counted.open(self):
-            self._metrics.errors.labels(TooManyConnections.code).inc()
-            self._send_error(TooManyConnections("the server has as many connections as it may; retry shortly"))
-            return
+        self._counted.open(transport)
         with suppress(OSError):  # it may be closed already
             keep_buffer_short(transport.get_extra_info("socket"))
         self._expect_head()
@@ -127,6 +124,7 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The request is answered: the next one is parsed when other connections had their turn."""
         super().on_response_complete()  # which reads on
+        self._counted.rest(self.transport)
         self._expect_head()
         if self._unread and not self.transport.is_closing():
             self.flow.pause_reading()
@@ -169,6 +167,7 @@ class Protocol(HttpToolsProtocol):
 
         The two look alike until something is sent: TCP answers a closed connection's with a reset. So a response that takes
         longer gets an interim one before it, which HTTP/1.1 allows, and the work for a client that has left is cancelled.
+        HTTP/1.0 allows none: such clients, most of them proxies whose own client has left, get a response by then or none.
         """
         if not self._is_answering or has_hung_up(self.transport.get_extra_info("socket")):
             return None  # closes
@@ -178,7 +177,10 @@ class Protocol(HttpToolsProtocol):
         return True
 
     def _send_interim(self) -> None:
-        if self._is_answering and not self.cycle.response_started and self.cycle.scope["http_version"] == "1.1":
+        if self._is_answering and not self.cycle.response_started:
+            if self.cycle.scope["http_version"] != "1.1":
+                self.transport.abort()
+                return
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._left_timer = self.loop.call_later(_LEFT_AFTER_S, self._look_after, _LEFT_AFTER_S)
 
@@ -281,7 +283,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
-        self._counted.close(self)
+        self._counted.close(self.transport)
         self._stop_watching()
         self._stop_expecting()
         if self._left_timer is not None:
@@ -318,20 +320,16 @@ class Protocol(HttpToolsProtocol):
             self._metrics.errors.labels(error.code).inc()
             fields = {"peer": self.client[0] if self.client else None, "status": error.status, "code": error.code}
             requests.info("refused", extra={"fields": fields})
-            self._send_error(error)
-        self.transport.close()
-
-    def _send_error(self, error: AugsvcError) -> None:
-        """Sends an error of the connection itself, and closes it."""
-        response = error_response(error)
-        lines = [b"HTTP/1.1 %d %s" % (error.status, error.code.encode()), b"connection: close"]
-        lines += [name + b": " + value for name, value in response.raw_headers]
-        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body))
+            response = error_response(error)
+            lines = [b"HTTP/1.1 %d %s" % (error.status, error.code.encode()), b"connection: close"]
+            lines += [name + b": " + value for name, value in response.raw_headers]
+            self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body))
         self.transport.close()
 
     def _keep(self) -> None:
-        """Called with the first request that is admitted: the client is no stranger."""
-        self._counted.admit(self)
+        """Called with each request that is admitted: the client is no stranger. Raises TooManyConnections."""
+        if not self._counted.admit(self.transport):
+            raise TooManyConnections("the server has as many connections as it may; retry shortly")
 
     def _drop(self) -> None:
         """Called when the request has to wait: its body is not kept, of which 4,096 strangers would have 256 KiB each, but read
@@ -342,7 +340,3 @@ class Protocol(HttpToolsProtocol):
             self.flow.resume_reading()
         if len(self._unread) - self._parsed_bytes > _MAX_STRANGERS_AHEAD_BYTES:
             self.transport.abort()
-
-    def abort(self) -> None:
-        """Closes the connection at once."""
-        self.transport.abort()
