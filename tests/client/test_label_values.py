@@ -182,6 +182,17 @@ def test_a_list_of_views_names_the_loader_that_draws_them(batch, found):
         Reader(("image", "label"), "NHWC", None).name_fields(batch)
 
 
+@pytest.mark.parametrize("images", [VIEW, [np.zeros((side, 8, 3), np.uint8) for side in range(8, 12)]])
+@pytest.mark.parametrize("name", ["view_1", "views", "crops", "img2"])
+@pytest.mark.parametrize(
+    "values", [np.arange(4), list("abcd"), [[1, 2], [3], [4], [5]], [np.zeros(2), np.zeros(3)] * 2]
+)
+def test_what_is_named_like_a_view_and_has_another_form_is_none(images, name, values):
+    """NumPy's words for lists of several lengths ended the job."""
+    batch = {"image": images, name: values}
+    assert Reader((), "NHWC", None).name_fields(batch) == batch
+
+
 def test_images_of_several_sizes_are_no_views():
     images = [np.zeros((side, side, 3), np.uint8) for side in (8, 9)]
     assert Reader((), "NHWC", None).name_fields({"image": images})

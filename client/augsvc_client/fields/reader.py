@@ -184,13 +184,21 @@ def _refuse_views(named: Mapping[str, Any], passthrough: Collection[str]) -> Non
     images = named["image"]
     n_axes = [len(np.shape(entry)) for entry in images[:2]] if isinstance(images, list | tuple) else []
     views = [name for name in named if _VIEW.fullmatch(str(name)) and name not in passthrough]
-    views = [name for name in views if np.shape(named[name]) == np.shape(images)]
+    views = [name for name in views if _shape(named[name]) is not None and _shape(named[name]) == _shape(images)]
     if (n_axes and set(n_axes) == {4}) or views:
         found = f"image and {', '.join(views)} are" if views else f"image is a list of {len(images)} batches,"
         raise ValueError(
             f"{found} views of the same samples: give one image of each. The service draws the views: views=2 of "
             f"RemoteDataLoader, or MultiViewLoader of several such loaders for crops of several sizes"
         )
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """The shape of an array, or of a list that could be one; None for others, such as a list of images of several sizes."""
+    try:
+        return tuple(np.shape(value))
+    except (ValueError, TypeError, RuntimeError):  # NumPy's, and torch's on a GPU and of nested tensors
+        return None
 
 
 def _samples(clips: Any) -> int | None:
