@@ -1,17 +1,23 @@
 """The number of a server's connections, and clients that close only their own direction of one."""
 
+import asyncio
 import http.client
+import json
 import resource
 import socket
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from augsvc.cli.listener import BACKLOG
 from augsvc.cli.open_files import fit_open_files
+from augsvc.http.server import protocol
 from augsvc.http.server.connections import RESERVED, Connections
 from augsvc.settings import Settings
 from tests.http.serving import replies
@@ -245,6 +251,54 @@ def test_it_gets_whole_batches_of_requests_that_it_sent_ahead(server):
     assert answer.count(b"HTTP/1.1 200 OK\r\n") == 5
     for number in range(5):
         assert server.batch(stream, 0, 64 * number, 64).body in answer
+
+
+def test_it_gets_an_answer_to_what_it_sent_behind_a_body_in_chunks(server):
+    body = json.dumps(SMALL).encode()
+    head = b"POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    get = b"GET /v1/version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answer = asked(server, get + head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) + 2 * get)
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 4
+
+
+def test_an_interim_response_does_not_fall_into_the_response_before(monkeypatch):
+    """Behind chunks two requests are parsed: the last one waits while the batch of the one before is sent."""
+    monkeypatch.setattr(protocol, "_INTERIM_AFTER_S", 0.0)
+
+    async def exchange():
+        sent = asyncio.Event()
+
+        class Watched(protocol.Protocol):
+            def _send_interim(self):
+                super()._send_interim()
+                sent.set()
+
+        async def app(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+            await send({"type": "http.response.body", "body": b"a", "more_body": True})
+            if scope["method"] == "PUT":
+                await sent.wait()
+            await send({"type": "http.response.body", "body": b"b"})
+
+        loop, config, state = asyncio.get_running_loop(), Config(app, ws="none", log_config=None), ServerState()
+        config.load()
+        make = partial(
+            Watched, config, state, {}, loop, metrics=None, connections=Connections(99), min_client_bytes_per_s=1
+        )
+        server = await loop.create_server(make, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        get = b"GET / HTTP/1.1\r\n\r\n"
+        put = b"PUT / HTTP/1.1\r\n\r\n"
+        writer.write(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n" + put + get)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        server.close()
+        return answer
+
+    answer = asyncio.run(exchange())
+    assert answer.count(b"\r\n\r\nab") == 3
+    assert b" 100 " not in answer
 
 
 def test_a_body_that_ends_too_early_is_not_waited_for(server):

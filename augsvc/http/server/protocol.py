@@ -129,7 +129,7 @@ class Protocol(HttpToolsProtocol):
         if self._unread and not self.transport.is_closing():
             self.flow.pause_reading()
             self.loop.call_soon(self._parse_next)
-        elif self._ended:
+        elif self._ended and not self._is_answering:
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -177,7 +177,7 @@ class Protocol(HttpToolsProtocol):
         return True
 
     def _send_interim(self) -> None:
-        if self._is_answering and not self.cycle.response_started:
+        if self._is_answering and not self.cycle.response_started and not self.pipeline:
             if self.cycle.scope["http_version"] != "1.1":
                 self.transport.abort()
                 return
@@ -193,7 +193,7 @@ class Protocol(HttpToolsProtocol):
 
     @property
     def _is_answering(self) -> bool:
-        """Whether a request is complete and its response is not."""
+        """Whether the last request is complete and its response is not."""
         return bool(self.cycle and not self.cycle.response_complete and not self.cycle.more_body)
 
     @property
