@@ -9,7 +9,8 @@ chosen with seeds from 1000 up, on samples of digits/train that those runs did n
 and tones, out of six and three (three seeds each; at the rate that suits the plain networks).
 An interrupted run continues: the results of each run are saved in a file for each task, with the pipelines as the service expands
 them, the commit and the versions. Results of other pipelines or settings than today's are not in the table, and are measured
-again; those of another commit or of other versions stay, and are listed (`--check` does that alone).
+again, as are those of samples with other bytes; those of another commit or of other versions stay, and are listed (`--check` does
+that alone).
 """
 
 import json

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.progress import Progress
 from scipy import stats
 
 from augsvc.ops.presets import PRESETS
+from augsvc_client.trainer.experiments import variants
 from augsvc_client.trainer.experiments.interval import MeanInterval
+from augsvc_client.trainer.experiments.resolve import resolve_recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,6 +110,18 @@ def test_what_another_recipe_gave_is_not_in_the_table(evidence):
     assert text.endswith(
         "Measured with commit abc1234, versions not recorded, so that it may be stale (digits, all 1352)."
     )
+
+
+def test_the_saved_runs_are_not_trained_again(evidence, url, tmp_path, monkeypatch):
+    monkeypatch.setattr(variants, "_run_variant", None)  # else it would take hours
+    for key, task in evidence.TASKS.items():
+        file = tmp_path / f"{key}.json"
+        file.write_bytes((evidence.RESULTS / file.name).read_bytes())
+        with Progress(disable=True) as progress:
+            recipe, _ = resolve_recipe(task.recipe(), url)
+            scores = variants.run_variants(recipe, url, evidence.VARIANTS, progress, file, resume=True)
+        assert scores == json.loads(file.read_text())["scores"]
+        assert file.read_bytes() == (evidence.RESULTS / file.name).read_bytes()
 
 
 def test_runs_that_diverged_are_named(evidence, paired, monkeypatch):

@@ -215,7 +215,7 @@ def _load(
             **saved,
             "recipe": _compared(parse_recipe(saved["recipe"])),
         }  # fields that it lacks are at their defaults
-        if any(there.get(key) != value for key, value in identity.items()):
+        if not _is_same(there, identity):
             return {}, {}
         runs: dict[str, list[Run]] = {}
         kept = {name: own for name, own in saved["variants"].items() if _is_kept(own, variants.get(name))}
@@ -229,6 +229,21 @@ def _load(
         return runs, kept
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
         raise ValueError(f"{file} is damaged: delete it to start the comparison over") from err
+
+
+def _is_same(saved: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
+    """Whether a file is of the same comparison. One without a stream is older than this format: what its recipe leaves open, a
+    server has filled in.
+    """
+    if saved["stream"] is None:
+        return _leads_to(saved["recipe"], identity["recipe"])
+    return all(saved[key] == value for key, value in identity.items())
+
+
+def _leads_to(fields: Any, filled: Any) -> bool:
+    if isinstance(fields, dict) and isinstance(filled, dict):
+        return all(_leads_to(value, filled.get(name)) for name, value in fields.items())
+    return fields is None or fields == filled
 
 
 def _is_kept(values: Any, variant: Variant | None) -> bool:
