@@ -94,8 +94,10 @@ def preview(
     config: Config = None,
 ) -> None:
     """Render a before/after contact sheet."""
+    from augsvc.cli.common import require_folder
     from augsvc.cli.shown import parse_size, read_options
 
+    require_folder("--out", out)
     canvas = {"size": parse_size(size, width), "seconds": seconds, "sample_rate": sample_rate}
     shown = read_options(config, dataset, pipeline, canvas)
     from augsvc.cli.inspect import preview

@@ -3,6 +3,7 @@
 Nothing here imports torch or a compiler: a mistake in the settings is reported at once, not after the seconds that these take.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -96,6 +97,15 @@ def find_source(catalog: Catalog, dataset: str) -> Source:
         cure = "`augsvc datasets` lists them, with --config those of a settings file too"
         fail(f"no dataset has this name: {dataset}{catalog.suggest(dataset)}; {cure}")
     return source
+
+
+def require_folder(option: str, path: Path) -> None:
+    """Exits with status 2 unless an option's file may be written, before the minutes that its content may take."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        fail(f"{option}: there is no folder {folder}")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        fail(f"{option}: {path.absolute()} cannot be written; check the permissions")
 
 
 def name_table(*headers: str) -> Table:

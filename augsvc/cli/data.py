@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from augsvc.cli.common import find_source, open_datasets, read_settings, report_errors, safe
+from augsvc.cli.common import find_source, open_datasets, read_settings, report_errors, require_folder, safe
 from augsvc.cli.datasets import find_splits
 from augsvc.data.catalog import open_catalog
 from augsvc.data.fit import fit as fit_statistics
@@ -19,6 +19,7 @@ def fit(dataset: str, out: Path | None, config: Path | None) -> None:
     """Fits the statistics of a dataset and writes them."""
     settings = read_settings(config, {})
     path = out or Path(dataset.replace("/", "-") + ".json")
+    require_folder("--out", path)
     console = Console(stderr=True, emoji=False)
     with report_errors():
         # without the settings' statistics files, which this command writes

@@ -7,7 +7,15 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from augsvc.cli.common import fail, find_source, name_table, print_table, read_settings, report_errors, safe
+from augsvc.cli.common import (
+    find_source,
+    name_table,
+    print_table,
+    read_settings,
+    report_errors,
+    require_folder,
+    safe,
+)
 from augsvc.cli.inspection_page import render_page
 from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.data.inspection import Copy, Inspection, Split, inspect
@@ -33,8 +41,8 @@ def list_datasets(config: Path | None) -> None:
 def inspect_dataset(name: str, html: Path | None, config: Path | None) -> None:
     """Reads every sample of a dataset and reports what it holds."""
     settings = read_settings(config, {})
-    if html is not None and not html.absolute().parent.is_dir():
-        fail(f"--html: there is no folder {html.absolute().parent}")
+    if html is not None:
+        require_folder("--html", html)
     with report_errors():
         sources = find_splits(open_catalog(settings.datasets, 0), name)
         console = Console(stderr=True, emoji=False)

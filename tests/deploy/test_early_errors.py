@@ -56,6 +56,12 @@ def commands(tmp_path_factory):
             "settings of ops": (["augsvc", "ops", "--config", path["unknown"]], "prot"),
             "a dataset": (["augsvc", "preview", "--dataset", "a", "--out", "a.png"], "no dataset has this name"),
             "a size": (["augsvc", "preview", "--dataset", "a", "--out", "a.png", "--size", "x"], "--size takes"),
+            "a folder for a sheet": (
+                ["augsvc", "preview", "--dataset", "photos/train", "--out", "absent/a.png"], "--out: there is no folder"),
+            "a folder for statistics": (
+                ["augsvc", "fit", "photos/train", "--out", "absent/a.json"], "--out: there is no folder"),
+            "a folder for a page": (
+                ["augsvc", "datasets", "inspect", "photos", "--html", "absent/a.html"], "--html: there is no folder"),
             "a recipe's name": (["augsvc", "recipes", "imagenet-resnet5"], "unknown recipe"),
             "an option": (["augsvc", "serve", "--prot", "1"], "No such option"),
             "a field": (["augsvc-train", "--url", "http://x", "--out", "o", "--recipe", path["recipe"]], "epoch"),
