@@ -262,6 +262,15 @@ def test_a_dictionary_that_stands_for_any_number_of_images_is_refused(tmp_path):
     assert "over 32 times as large as the file" in refusal(tmp_path)
 
 
+def test_labels_that_stand_for_any_number_of_bytes_are_refused(tmp_path):
+    images = [np.random.default_rng(0).bytes(3000), *[b"x"] * 999]
+    content = pa.table({"image": pa.array(images), "label": ["a" * 900] * 1000})
+    pq.write_table(content, tmp_path / "a.parquet", compression="zstd")
+    n_bytes = (tmp_path / "a.parquet").stat().st_size
+    assert 1000 * 64 < 32 * n_bytes < 1000 * 900, "without the labels it is served"
+    assert "its rows are over 32 times as large as the file" in refusal(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("image", "reason"), [(b"", "over 32 times as large as the file"), (None, r"and \d{3} more such faults")]
 )

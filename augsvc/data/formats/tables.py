@@ -38,6 +38,7 @@ from augsvc.data.source import Source
 from augsvc_client.text import printable
 
 _MIN_IMAGE_BYTES = 64  # that a row counts as: a run length stands for any number of rows, and no image file is smaller
+_MIN_ENTRY_BYTES = 64  # that an entry of a list takes in memory
 
 
 Opening = tuple[Callable[[], OpenTable], int]  # opens a table, or raises ValueError; and the bytes of its files
@@ -176,9 +177,9 @@ class _Copy:
         where = f"{printable(name)}, row " if name else "row "
         known, n_bytes = frozenset(table.class_names or ()), 0
         for number, row in enumerate(table):
-            n_bytes += max(_MIN_IMAGE_BYTES, len(row.image or b""))
+            n_bytes += max(_MIN_IMAGE_BYTES, len(row.image or b"")) + sum(map(_label_bytes, row.values.values()))
             if n_bytes > limit:
-                raise ValueError(f"its images are over {MAX_GROWTH} times as large as the file")
+                raise ValueError(f"its rows are over {MAX_GROWTH} times as large as the file")
             if not isinstance(row.image, bytes):
                 self._faults.add(f"{where}{number}: it has no image as bytes: embed the files in the dataset")
                 continue
@@ -197,6 +198,13 @@ class _Copy:
 
     def _is_unlabelled(self, value: object) -> bool:
         return self.label.kind == "class" and str(value) == UNLABELLED
+
+
+def _label_bytes(value: object) -> int:
+    """Of texts, and of lists, whose entries become texts."""
+    if isinstance(value, list):
+        return sum(_MIN_ENTRY_BYTES + _label_bytes(entry) for entry in value)
+    return len(value) if isinstance(value, str | bytes) else 0
 
 
 def _with_class_names(
