@@ -114,7 +114,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._dropped_bytes += len(body)
         if self._dropped_bytes > _MAX_AHEAD_BYTES and not self.cycle.response_complete:
-            self.transport.abort()
+            self.flow.pause_reading()  # until the response: a client that is refused learns why
 
     def on_message_complete(self) -> None:
         """The request is complete: a head may follow."""
