@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from augsvc.cli.common import open_datasets, read_settings, report_errors
+from augsvc.cli.common import exit_on_sigterm, open_datasets, read_settings, report_errors
 from augsvc.cli.listener import open_listener
 from augsvc.cli.memory import fit_memory
 from augsvc.cli.memory_limit import memory_limit
@@ -25,6 +25,7 @@ def serve(config: Path | None, flags: Mapping[str, object]) -> None:
             pass  # only whether the address is free, before datasets are indexed; it is opened when connections are accepted
     catalog = open_datasets(settings, min_decoding_bytes)
     logger.info("%d datasets; loading torch and the kernels", len(catalog.names()))
-    from augsvc.cli.serving import serve_catalog  # FastAPI and torch: seconds
+    with exit_on_sigterm():
+        from augsvc.cli.serving import serve_catalog  # FastAPI and torch: seconds
 
     serve_catalog(settings, catalog, console)

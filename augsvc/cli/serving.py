@@ -10,7 +10,7 @@ import typer
 from fastapi import FastAPI
 from rich.console import Console
 
-from augsvc.cli.common import report_errors
+from augsvc.cli.common import exit_on_sigterm, report_errors
 from augsvc.cli.listener import open_listener
 from augsvc.cli.start_bar import show_start
 from augsvc.data.catalog import Catalog
@@ -24,7 +24,7 @@ logger = logging.getLogger("augsvc")
 def serve_catalog(settings: Settings, catalog: Catalog, console: Console) -> None:
     """Serves until a signal; exits with 2 if the device or the address cannot be used, with 1 if the engine was lost."""
     with ExitStack() as stack:
-        with report_errors():
+        with exit_on_sigterm(), report_errors():
             application = create_app(settings, catalog=catalog, show_start=partial(show_start, console, logger.info))
             listener, url = stack.enter_context(open_listener(settings))
         typer.echo(f"augsvc listens on {url}")
