@@ -35,7 +35,7 @@ from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.variants import DIVERGED, PairedScores, Variant, run_variants
 from augsvc_client.trainer.recipe import Recipe, parse_override, parse_recipe
 from augsvc_client.trainer.report.tables import markdown_table
-from augsvc_client.trainer.training.data import test_loader, training_loader
+from augsvc_client.trainer.training.data import Versions, test_loader, training_loader
 from augsvc_client.trainer.training.learner import input_tensor
 from augsvc_client.trainer.training.progress import progress_bars
 
@@ -143,9 +143,9 @@ def build_recipe(dataset: str, values: Mapping[str, object]) -> Recipe:
     ).override(values)
 
 
-def fit_machine(recipe: Recipe, url: str) -> dict[str, float | None]:
+def fit_machine(recipe: Recipe, url: str, versions: Versions) -> dict[str, float | None]:
     """The machine's accuracy on the test, from the samples that the networks train on."""
-    with training_loader(recipe, url) as training, test_loader(recipe, url, TEST) as test:
+    with training_loader(recipe, url, versions) as training, test_loader(recipe, url, TEST, versions=versions) as test:
         data = []
         for loader in (training, test):
             batches = [(input_tensor(batch).flatten(1).numpy(), batch["label"].numpy()) for batch in loader]

@@ -10,9 +10,11 @@ from rich.progress import Progress
 from scipy import stats
 
 from augsvc.ops.presets import PRESETS
+from augsvc_client import AugsvcError
 from augsvc_client.trainer.experiments import variants
 from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
+from augsvc_client.trainer.recipe import parse_override
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,6 +164,22 @@ def test_pairs_that_are_saved_are_not_trained_again(paired, url, tmp_path, capsy
     paired.main(url, "digits", ["light"], tmp_path, 1, [*TINY, "optimiser.lr=0.1"])
     assert "3 of 3 light #0" in capsys.readouterr().out
     assert json.loads((tmp_path / "pairs.json").read_text())["scores"]["light"] != light
+
+
+def test_the_machine_reads_the_versions_that_networks_read(paired, url, tmp_path):
+    recipe, _ = resolve_recipe(paired.build_recipe("digits", dict(map(parse_override, TINY))), url)
+    others = []
+
+    def fit_others(recipe, url, versions):
+        others.extend({**versions, name: "0" * 64} for name in versions)
+        return {"test": None}
+
+    with Progress(disable=True) as progress:
+        variants.run_variants(recipe, url, {"it": variants.Variant(fit=fit_others)}, progress, tmp_path / "a.json")
+    assert len(others) == 2 * recipe.ablation.seeds
+    for versions in others[:2]:
+        with pytest.raises(AugsvcError, match="version"):
+            paired.fit_machine(recipe, url, versions)
 
 
 def test_plain_and_augmented_are_tuned_alike_on_other_samples(paired, url, tmp_path, capsys):

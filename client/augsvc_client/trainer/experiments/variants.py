@@ -23,7 +23,7 @@ from augsvc_client.trainer.experiments.provenance import collect_provenance
 from augsvc_client.trainer.experiments.run import Start, run
 from augsvc_client.trainer.files import read_file, write_file
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
-from augsvc_client.trainer.training.data import Datasets, dataset_names, training_loader, versions_of
+from augsvc_client.trainer.training.data import Datasets, Versions, dataset_names, training_loader, versions_of
 from augsvc_client.trainer.training.device import format_duration
 from augsvc_client.trainer.training.loop import Diverged
 
@@ -40,12 +40,12 @@ Run = tuple[Scores, Source]
 class Variant:
     """Recipe fields that differ from those of the run, by dotted name; `members`: networks whose mean probabilities count.
 
-    `fit`: what gives the scores for a recipe and a server's URL, in place of networks.
+    `fit`: what gives the scores for a recipe, a server's URL and the versions of the datasets, in place of networks.
     """
 
     values: Mapping[str, object] = field(default_factory=dict)
     members: int = 1
-    fit: Callable[[Recipe, str], Scores] | None = None
+    fit: Callable[[Recipe, str, Versions], Scores] | None = None
 
     def names(self, name: str) -> list[str]:
         """Of its scores: `name`, and of an ensemble's members "NAME #0", "NAME #1", …"""
@@ -158,7 +158,7 @@ def _run_variant(
     """The scores of `variant.names`."""
     try:
         if variant.fit is not None:
-            return [variant.fit(recipe, url)]
+            return [variant.fit(recipe, url, versions_of(datasets))]
         if variant.members == 1:
             return [_scores(run(recipe, url, progress, title, start=Start(datasets)))]
         ensemble = run_ensemble(recipe, url, progress, variant.members, start=Start(datasets))
