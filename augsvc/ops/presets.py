@@ -1,11 +1,11 @@
 """Presets: pipelines with a name, as a client would write them in JSON.
 
 A preset never changes once released. Its name is in no canonical form, only its operations are, so an improved preset takes
-a new name. No preset flips images: a flipped digit or word is a different one. `sound` and `speech` are for audio, the others
-are for images; `none` is for both. `letters` is for characters on an even ground: what is beyond the edges is as the edge, and
-strokes become thinner or thicker, by a blur, a power, and a contrast that makes edges hard again. docs/trainer.md, "Pairs of
-runs", has the gains of `standard` and `letters` on letters of unseen typefaces; it shows none of `sound` and `speech` on spoken
-digits by unseen voices.
+a new name. No preset flips images: a flipped digit or word is a different one. `sound`, `speech` and `words` are for audio, the
+others are for images; `none` is for both. `letters` is for characters on an even ground: what is beyond the edges is as the edge,
+and strokes become thinner or thicker, by a blur, a power, and a contrast that makes edges hard again. docs/trainer.md, "Pairs of
+runs", has the gains of `standard` and `letters` on letters of unseen typefaces, and of `words` on spoken digits by unseen
+voices, where `sound` and `speech` show none.
 """
 
 from collections.abc import Mapping
@@ -61,6 +61,10 @@ PRESETS: Mapping[str, tuple[Settings, ...]] = MappingProxyType(
         "speech": (
             {"op": "time_shift", "shift": [-0.1, 0.1]},
             {"op": "white_noise", "snr": [30, 60], "p": 0.5},
+        ),
+        "words": (
+            {"op": "time_shift", "shift": [-0.1, 0.1]},
+            {"op": "speed", "speed": [0.9, 1.1]},
         ),
     }
 )  # fmt: skip

@@ -25,7 +25,6 @@ from augsvc.executors.runnable import require_runnable
 from augsvc.numerics.rng import Address
 from augsvc.ops.operation import Kind, Operation, Step
 from augsvc.ops.pipeline import parse_pipeline
-from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, containers, registry
 from augsvc.ops.tree import Tree
 from augsvc.streams.media import MEDIA
@@ -37,6 +36,8 @@ from augsvc.streams.stream import Stream
 logger = logging.getLogger("augsvc")
 Section = Literal["grounds", "operations", "decoders"]
 _CHOICES = 64  # samples that a container chooses for
+# In the arithmetic ids of all streams of a medium, so a later preset is not among them: its operations have digests of their own.
+_GROUND_PRESETS = ("none", "light", "standard", "strong", "sound", "speech")
 Digests = Mapping[str, Mapping[str, str | tuple[str, ...]]]  # section, and traits → name → digest, or versions
 
 
@@ -203,14 +204,14 @@ def _digest_choices(name: str, container: type[Step]) -> str:
 
 
 def _grounds() -> dict[str, list[dict[str, object]]]:
-    """The specification fields to digest, by group: the presets, and the settings that every stream of a medium uses."""
+    """The specification fields to digest, by group: presets, and the settings that every stream of a medium uses."""
     grounds: dict[str, list[dict[str, object]]] = {
         **{medium.name: medium.ground_specs() for medium in MEDIA.values()},
         **{medium.opaque_ground: [] for medium in MEDIA.values()},
         "deep": deep_specs(),
         "border": [spec for border in BORDERS for spec in border_specs(border)],
     }
-    for name in PRESETS:
+    for name in _GROUND_PRESETS:
         steps = parse_pipeline(name)
         operations = Tree.of(steps).operations
         opaque = {MEDIA[operation.media].opaque_ground for operation in operations if operation.kind is Kind.OPAQUE}

@@ -1,6 +1,6 @@
 // The page's state: one object, written to the URL fragment so that a link reproduces the view. Never the token.
 
-export const PRESETS = { image: ["none", "light", "standard", "strong", "letters"], audio: ["none", "sound", "speech"] };
+export const PRESETS = { image: ["none", "light", "standard", "strong", "letters"], audio: ["none", "sound", "speech", "words"] };
 const DEFAULT_PRESET = { image: "standard", audio: "sound" };
 export const OVERLAYS = ["mask", "boxes", "keypoints"];
 const MIN = { count: 1, views: 1 };
