@@ -174,9 +174,15 @@ def test_the_machine_reads_the_versions_that_networks_read(paired, url, tmp_path
         others.extend({**versions, name: "0" * 64} for name in versions)
         return {"test": None}
 
+    file, of_it = tmp_path / "pairs.json", {"it": variants.Variant(fit=fit_others)}
     with Progress(disable=True) as progress:
-        variants.run_variants(recipe, url, {"it": variants.Variant(fit=fit_others)}, progress, tmp_path / "a.json")
-    assert len(others) == 2 * recipe.ablation.seeds
+        variants.run_variants(recipe, url, of_it, progress, file)
+        assert len(others) == 2 * recipe.ablation.seeds
+        former = json.loads(file.read_text())
+        del former["datasets"]
+        file.write_text(json.dumps(former))  # of a former format, which is no damage
+        variants.run_variants(recipe, url, of_it, progress, file, resume=True)
+    assert len(others) == 4 * recipe.ablation.seeds
     for versions in others[:2]:
         with pytest.raises(AugsvcError, match="version"):
             paired.fit_machine(recipe, url, versions)

@@ -237,7 +237,7 @@ def _is_same(saved: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
     """
     if saved["stream"] is None:
         return _leads_to(saved["recipe"], identity["recipe"])
-    return all(saved[key] == value for key, value in identity.items())
+    return all(saved.get(key) == value for key, value in identity.items())
 
 
 def _leads_to(fields: Any, filled: Any) -> bool:
