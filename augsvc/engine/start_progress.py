@@ -27,6 +27,7 @@ class StartProgress:
     @classmethod
     def of(cls, compilation: Compilation, rendered: int, to_render: int) -> Self:
         """While kernels are compiled, their progress; else that of the self-test."""
+        compilation.refresh()
         if compilation.began_s is None or compilation.done == compilation.total:
             return cls("self_test", rendered, to_render)
         left = compilation.seconds_left(time.monotonic())

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from augsvc.engine.start_progress import StartProgress
 from augsvc.executors.fused.compiling import made_of, watch_compilation
 from augsvc.executors.fused.image import START_KERNELS
 from augsvc.executors.fused.kernel_cache import keep_compiled
@@ -33,6 +34,11 @@ def change(values):
         values[index] = add_two(values[index])
 
 
+def count(values):
+    for index in range(values.size):
+        values[index] = index
+
+
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "cache"
@@ -56,6 +62,19 @@ def test_functions_are_counted_as_they_are_compiled_and_not_when_the_kernel_is_l
     assert first.began_s is not None
     loaded = compile_in(folder)
     assert (loaded.total, loaded.done, loaded.began_s) == (0, 0, None)
+
+
+def test_a_kernel_that_another_process_has_kept_meanwhile_is_counted(folder):
+    """Two replicas that start together: the later one showed 150 of 213 functions until it was ready."""
+    own, late, other = entry(change), entry(count), entry(change)
+    keep_compiled([own, late, other], folder)
+    with watch_compilation([own, late]) as compilation:
+        other(np.arange(3))  # as in another process
+        assert StartProgress.of(compilation, 0, 9).step == "kernels"
+        late(np.arange(3))
+        own(np.arange(3))
+        assert (compilation.total, own.stats.cache_misses) == (4, {})
+        assert StartProgress.of(compilation, 1, 9) == StartProgress("self_test", 1, 9)
 
 
 def test_the_kernels_are_made_of_their_functions():

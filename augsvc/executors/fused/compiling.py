@@ -1,7 +1,7 @@
 """How far the kernels are compiled: Numba announces each function that it compiles, those that kernels call included."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,10 +15,9 @@ from augsvc.executors.protocol import Compilation
 @contextmanager
 def watch_compilation(dispatchers: Sequence[Any]) -> Iterator[Compilation]:
     """Counts the functions that are compiled in this block, of those that these kernels are made of, if they are not kept."""
-    missing = [dispatcher for dispatcher in dispatchers if not is_kept(dispatcher)]
-    functions = frozenset(function for dispatcher in missing for function in made_of(dispatcher))
-    compilation = Compilation(total=len(functions))
-    with event.install_listener("numba:compile", _Counter(functions, compilation)):
+    missing = {dispatcher: made_of(dispatcher) for dispatcher in dispatchers if not is_kept(dispatcher)}
+    compilation = Compilation(total=len(set().union(*missing.values())))
+    with event.install_listener("numba:compile", _Counter(missing, compilation)):
         yield compilation
 
 
@@ -39,8 +38,15 @@ def made_of(dispatcher: Any) -> set[Any]:
 class _Counter(event.Listener):  # type: ignore[misc]  # Numba has no types
     """Counts each function once, whatever the types that it is compiled for."""
 
-    def __init__(self, functions: frozenset[Any], compilation: Compilation) -> None:
-        self._pending, self._compilation = set(functions), compilation
+    def __init__(self, missing: Mapping[Any, set[Any]], compilation: Compilation) -> None:
+        self._missing, self._compilation = missing, compilation
+        self._compiled: set[Any] = set()
+        compilation.refresh = self.refresh
+
+    def refresh(self) -> None:
+        """Counts kernels that another process, which started at the same time, has compiled and kept: they are loaded."""
+        needed = (functions for kernel, functions in self._missing.items() if not kernel.stats.cache_hits)
+        self._compilation.done = self._compilation.total - len(set().union(*needed) - self._compiled)
 
     def on_start(self, event: Any) -> None:
         """A function is being compiled."""
@@ -49,5 +55,5 @@ class _Counter(event.Listener):  # type: ignore[misc]  # Numba has no types
 
     def on_end(self, event: Any) -> None:
         """It has been."""
-        self._pending.discard(event.data["dispatcher"])
-        self._compilation.done = self._compilation.total - len(self._pending)
+        self._compiled.add(event.data["dispatcher"])
+        self.refresh()
