@@ -19,8 +19,7 @@ def open_listener(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
     """The listening socket and its URL; a Unix socket's file is removed at the end of the block.
 
     Raises:
-        OSError: the address is not available.
-        ValueError: the port is in use, or another server listens on the Unix socket.
+        ValueError: the address cannot be used; the message names the setting.
     """
     if settings.uds is None:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -39,7 +38,13 @@ def _tcp_listener(host: str, port: int, family: socket.AddressFamily) -> socket.
     except OSError as err:
         if err.errno == errno.EADDRINUSE:
             raise ValueError(f"port {port} is in use; choose another --port, or 0 for any free one") from err
-        raise
+        if err.errno in {errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN}:
+            raise ValueError(
+                f"host: {host!r} is no address of this machine; 0.0.0.0 stands for all that it has"
+            ) from err
+        if err.errno == errno.EACCES:
+            raise ValueError(f"port {port} needs privileges that this user lacks; choose one from 1024 on") from err
+        raise ValueError(f"host, port: cannot listen on {host} port {port}: {err.strerror or err}") from err
 
 
 @contextmanager
@@ -49,17 +54,10 @@ def unix_listener(path: Path) -> Iterator[socket.socket]:
     A file left by a killed server is replaced.
 
     Raises:
-        OSError: the path is not available.
-        ValueError: another server listens there.
+        ValueError: the path cannot be used, or another server listens there; the message says what to do.
     """
-    _remove_stale(path)
     with socket.socket(socket.AF_UNIX) as listener:
-        previous = os.umask(_UNIX_UMASK)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(previous)
-        created = path.stat()
+        created = _bind(listener, path)
         try:
             listener.listen(BACKLOG)
             yield listener
@@ -67,6 +65,36 @@ def unix_listener(path: Path) -> Iterator[socket.socket]:
             with suppress(OSError):  # another server may have replaced it
                 if os.path.samestat(path.stat(), created):
                     path.unlink()
+
+
+def _bind(listener: socket.socket, path: Path) -> os.stat_result:
+    """Binds to the path, and returns the status of the file that this makes."""
+    try:
+        _remove_stale(path)
+        previous = os.umask(_UNIX_UMASK)
+        try:
+            listener.bind(os.fsencode(path))
+        finally:
+            os.umask(previous)
+        return path.stat()
+    except OSError as err:
+        raise ValueError(f"uds: cannot listen on {path}: {_describe(err, path)}") from err
+
+
+def _describe(err: OSError, path: Path) -> str:
+    """Why there is no socket at the path, and what to do about it; the system names neither."""
+    match err.errno:
+        case None | errno.ENAMETOOLONG:  # Python counts the bytes, and sets no number
+            return f"a socket's path has at most about 100 bytes, and this one has {len(os.fsencode(path))}; choose a shorter one"
+        case errno.ENOENT:
+            return f"there is no folder {path.parent}; create it"
+        case errno.ENOTDIR:
+            return f"{path.parent} is no folder"
+        case errno.EADDRINUSE:
+            return "something else that is no socket is there; remove it, or choose another path"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return f"this user may not write in {path.parent}; allow it, or choose another folder"
+    return f"{err.strerror or err}; choose another path"
 
 
 def _remove_stale(path: Path) -> None:

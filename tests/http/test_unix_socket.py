@@ -1,14 +1,17 @@
 """The same service over a Unix socket: the same bytes, beside TCP in one list; who may connect; what a dead server leaves."""
 
+import errno
+import re
 import signal
 import socket
 import stat
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
-from augsvc.cli.listener import unix_listener
+from augsvc.cli.listener import _tcp_listener, unix_listener
 from augsvc_client import Client, RemoteDataLoader, ServerUnavailable
 from augsvc_client.transport.address import Replica, describe_error
 from tests.forked import run_command
@@ -93,9 +96,56 @@ def test_owner_and_group_may_connect_and_the_file_goes_with_the_server(near):
 def test_what_is_no_socket_is_left_alone(tmp_path):
     path = tmp_path / "augsvc.sock"
     path.write_text("somebody's notes")
-    with pytest.raises(OSError), unix_listener(path):
+    with pytest.raises(ValueError, match="no socket is there; remove it"), unix_listener(path):
         pass
     assert path.read_text() == "somebody's notes"
+
+
+@pytest.mark.parametrize(
+    ("below", "cure"),
+    [
+        ("missing/augsvc.sock", "there is no folder .*/missing; create it"),
+        ("notes/augsvc.sock", "/notes is no folder"),
+        ("a" * 120, "choose a shorter one"),
+        ("é" * 60, "choose a shorter one"),  # bytes count, not characters
+        ("a" * 300, "choose a shorter one"),  # longer than a file's name
+        ("a/" * 3000, "choose a shorter one"),  # longer than any path
+        ("loop/augsvc.sock", "choose another path"),
+        ("", "something else that is no socket is there"),
+    ],
+)
+def test_an_unusable_path_is_named_with_its_cure(tmp_path, below, cure):
+    (tmp_path / "notes").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    path = tmp_path / below
+    said = f"^uds: cannot listen on {re.escape(str(path))}: .*{cure}"
+    with pytest.raises(ValueError, match=said), unix_listener(path):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_folder_that_may_not_be_written_is_named(tmp_path, number):
+    # root, who may run the tests, writes everywhere: so the errors of the system are made here
+    said = f"may not write in {re.escape(str(tmp_path))}"
+    refusing = patch.object(Path, "lstat", side_effect=OSError(number, "refused"))
+    with refusing, pytest.raises(ValueError, match=said), unix_listener(tmp_path / "augsvc.sock"):
+        pass
+
+
+def test_serve_names_the_setting_and_the_cure(tmp_path):
+    refused = run_command(["serve", "--uds", str(tmp_path / "missing" / "augsvc.sock")], tmp_path, CLEAN, START_S)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("uds: cannot listen on")
+    assert "create it" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["192.0.2.1", "no-such-host.invalid"],
+)
+def test_a_host_that_is_not_this_machine_is_named(host):
+    with pytest.raises(ValueError, match=f"^host: '{host}' is no address of this machine"):
+        _tcp_listener(host, 0, socket.AF_INET)
 
 
 def test_a_successors_file_stays(tmp_path):
