@@ -1,5 +1,6 @@
 """Fitted statistics of datasets: those that ship, those that an operator names, and what they do to a version."""
 
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_the_digest_is_part_of_the_version():
     assert len(info.version) == 64
     other = plain.fitted(info.colors.model_copy(update={"left_out": 1}))
     assert len({plain.version, info.version, other.version}) == 3
-    assert other.fitted(info.colors) == info  # new statistics replace the others
+    assert replace(other.fitted(info.colors), built_in=True) == info  # new statistics replace the others
 
 
 def test_an_operators_statistics_serve_both_splits(folder, tmp_path):
