@@ -238,6 +238,12 @@ def test_it_fits_every_width_and_colour_scheme(visit, width):
         window.find("#settings > summary").click()
     for title in window.find(".operation .title").all():
         title.click()
+    names = window.find("#presets span")
+    assert names.count() > 4
+    for name in names.all():  # on one line each, not broken between letters
+        assert name.evaluate("one => one.clientHeight < 2 * parseFloat(getComputedStyle(one).lineHeight)"), (
+            name.inner_text()
+        )
     for scheme in ("dark", "light"):
         window.page.emulate_media(color_scheme=scheme)
         assert window.page.evaluate("document.documentElement.scrollWidth") <= width
