@@ -189,7 +189,7 @@ def test_a_command_that_fails_reports_no_failing_self_test(tmp_path, name):
     done = command(name, "--dataset", "digits/train", *options, cwd=tmp_path)
     assert done.returncode == 2
     assert "self-test" not in done.stderr
-    assert {"preview": "No such file", "explain": "epoch"}[name] in done.stderr.splitlines()[-1]
+    assert {"preview": "--out: there is no folder", "explain": "epoch"}[name] in done.stderr.splitlines()[-1]
 
 
 def test_check_of_a_dataset_that_cannot_be_served_says_so(written, tmp_path):

@@ -149,7 +149,7 @@ def test_check_says_that_statistics_are_of_older_data(config, folders, tmp_path)
     ("arguments", "said"),
     [
         (["fit", "nothing"], "no dataset has this name"),
-        (["fit", "digits/train", "--out", "no/such/folder/x.json"], "No such file"),
+        (["fit", "digits/train", "--out", "no/such/folder/x.json"], "--out: there is no folder"),
         (["explain", "--dataset", "digits/test", "--epoch", 0, "--position", 445], "445 samples"),
         (["explain", "--dataset", "digits/test", "--epoch", -1, "--position", 0], "an epoch is"),
         (["explain", "--dataset", "digits/test", "--epoch", 0, "--position", 0, "--view", 256], "a view is"),

@@ -103,6 +103,7 @@ def test_a_full_disk_ends_a_run_with_one_line(url, tmp_path, refused, n_bytes):
 
 
 SAVED = {
+    "stream": "0",
     "recipe": {"data": {"dataset": "a"}},
     "variants": {"whole": {}},
     "scores": {"whole": [{"test": 0.5}]},
@@ -122,7 +123,10 @@ SAVED = {
 def test_a_damaged_ablation_is_named(tmp_path, damage):
     file = tmp_path / "ablation.json"
     file.write_text(json.dumps(SAVED))
-    assert variants._load(file, {}, {"whole": variants.Variant()}) == {"whole": [({"test": 0.5}, {})]}
+    assert variants._load(file, {}, {"whole": variants.Variant()}) == (
+        {"whole": [({"test": 0.5}, {})]},
+        {"whole": {}},
+    )
     file.write_text(json.dumps(damage))
     with pytest.raises(ValueError, match=r"ablation\.json is damaged"):
         variants._load(file, {}, {"whole": variants.Variant()})
