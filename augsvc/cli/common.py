@@ -43,7 +43,9 @@ def report_errors() -> Iterator[None]:
         yield
     except AugsvcError as err:
         fail(err.message)
-    except (ValueError, OSError) as err:
+    except OSError as err:
+        fail(f"{err.filename}: {err.strerror}" if err.filename and err.strerror else str(err))
+    except ValueError as err:
         fail(str(err))
 
 

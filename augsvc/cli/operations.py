@@ -40,7 +40,8 @@ def ops(name: str | None, settings: Settings) -> None:
             table.add_row(field, escape(str(schema.get("default", ""))), escape(format_schema(schema)))
         print_table(table)
     else:
-        fail(f"unknown operation or preset: {name}{suggest(name, operations) or nearest(name, PRESETS)}")
+        hint = suggest(name, operations) or nearest(name, PRESETS) or "; `augsvc ops` lists them"
+        fail(f"unknown operation or preset: {name}{hint}")
 
 
 def format_schema(schema: dict[str, Any]) -> str:

@@ -171,6 +171,11 @@ def test_classes_of_the_settings(tmp_path):
         ("file_name,label\na.png,dog\n\na.png,cat\n", {}, "line 4: the file a.png has a row already"),
         ("file_name,label\n../a.png,dog\n", {}, "'../a.png'"),
         ("file_name,label\n/a.png,dog\n", {}, "'/a.png'"),
+        (
+            "file_name,label\na.png,dog\na.WAV,cat\n",
+            {},
+            "line 3: it is a sound, and a manifest lists images; `format: kaldi`",
+        ),
         ("file_name,label\nnone.png,dog\n", {}, "1 of 1 files are missing"),
         (
             "file_name,label\n" + "".join(f"{k}.png,dog\n" for k in range(1000)),

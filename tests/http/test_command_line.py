@@ -183,6 +183,19 @@ def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["import", "none.txt"], "none.txt: No such file or directory"),
+        (["ops", "xylophone"], "unknown operation or preset: xylophone; `augsvc ops` lists them"),
+        (["ops", "rotatoin"], "unknown operation or preset: rotatoin; did you mean rotation?"),
+    ],
+)
+def test_what_is_not_there_is_named_with_the_next_step(arguments, said):
+    refused = CliRunner().invoke(app, arguments)
+    assert (refused.exit_code, refused.stderr) == (2, f"{said}\n")
+
+
 @pytest.mark.parametrize("name", ["preview", "explain"])
 def test_a_command_that_fails_reports_no_failing_self_test(tmp_path, name):
     options = {"preview": ["--out", tmp_path / "none" / "x.png"], "explain": ["--epoch", 0, "--position", 10**9]}[name]

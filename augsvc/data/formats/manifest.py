@@ -1,6 +1,7 @@
 """Manifests: a CSV, TSV or JSONL file with one row a sample, the file of its image and its label of any kind."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -14,6 +15,7 @@ from augsvc.data.formats.layout import split_of
 from augsvc.data.formats.manifest_labels import LABELS, Label
 from augsvc.data.formats.manifest_rows import ManifestRows
 from augsvc.data.source import SPLITS
+from augsvc_client.decoding.limits import AUDIO_SUFFIXES
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 Name = Annotated[str, StringConstraints(min_length=1)]
@@ -65,7 +67,7 @@ class ManifestSettings(AnnotatedFormat):
                         label = collected.setdefault(
                             name, new(self.label_columns, self.classes, self.separator, self.columns)
                         )
-                        label.add(join(file.rpartition("/")[0], require_below(row.text(self.file), "it")), row)
+                        label.add(join(file.rpartition("/")[0], _image(row.text(self.file))), row)
                     except ValueError as err:
                         rows.refuse(err)
             for label in collected.values():
@@ -100,6 +102,12 @@ class ManifestSettings(AnnotatedFormat):
                 f"{root.locate('')} has {names}, of which some would be left out: name those to serve in `manifest`"
             )
         return {split: by_split[split] for split in ("", *SPLITS) if split in by_split}
+
+
+def _image(name: str) -> str:
+    if Path(name).suffix.lower() in AUDIO_SUFFIXES:
+        raise ValueError("it is a sound, and a manifest lists images; `format: kaldi` lists sounds")
+    return require_below(name, "it")
 
 
 def _split(value: str) -> str:
