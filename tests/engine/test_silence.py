@@ -16,7 +16,7 @@ from augsvc.data.catalog import open_catalog
 from augsvc.executors.fused.kernels import cpu, downsample, sound_cpu
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
-from augsvc.streams import moved_labels, preview
+from augsvc.streams import audio_medium, moved_labels, preview
 from augsvc.streams.push import Push
 from augsvc.streams.stream import Stream
 from augsvc.timing import Stages
@@ -68,7 +68,7 @@ def silence(monkeypatch):
     count(cpu, "render", "pixels", lambda first, last, *args: (last - first) * int(np.prod(args[-1].shape[1:])))
     count(cpu, "move_masks", "masks", lambda first, last, args, height, width, _: (last - first) * height * width)
     count(sound_cpu, "render", "samples", lambda first, last, args, clips: (last - first) * clips.shape[1])
-    count(preview, "draw_clips", "plots", len)
+    count(audio_medium, "draw_clips", "plots", len)
     return made
 
 

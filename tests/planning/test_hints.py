@@ -22,7 +22,7 @@ def refusal(fields, media=None):
         ({"pipeline": [{"op": "pixel_drop"}]}, "audio", "list them"),
         ({"pipeline": [{"op": "time_shft"}]}, "image", "list them"),
         ({"pipeline": [{"op": "gausian_noise"}]}, "image", "did you mean gaussian_noise?"),
-        ({"pipeline": "sounds"}, "audio", "one of none, sound, speech; did you mean sound?"),
+        ({"pipeline": "sounds"}, "audio", "one of none, sound, speech, words; did you mean sound?"),
         ({"pipeline": "sounds"}, "image", "one of none, light, standard, strong"),
         ({"pipeline": "ko.yaml"}, "image", "files are not read here: load it"),
         ({"pipeline": "timm_deit"}, "image", "timm_deit is a recipe: `augsvc recipes timm_deit` prints its fields"),

@@ -171,8 +171,7 @@ class Served:
     def __init__(self, port=0):
         command = [str(Path(sys.executable).with_name("augsvc")), "serve", "--port", str(port)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        line = self.process.stdout.readline()
-        assert line.startswith("augsvc listens on "), line
+        line = next(line for line in self.process.stdout if line.startswith("augsvc listens on "))
         self.address = line.split()[-1]
         with Client(self.address, wait_s=60) as client:
             client.version()
