@@ -164,7 +164,7 @@ def test_the_controls_are_for_sound(sounds):
     window.page.get_by_text("Channels, seeds, views").click()
     expect(window.page.get_by_label("Fit", exact=True)).to_be_hidden()
     channels = window.page.get_by_label("Channels")
-    assert channels.locator("option").all_inner_texts() == ["the dataset’s (2)", "1", "2"]
+    assert channels.locator("option").all_inner_texts() == ["dataset’s (2)", "1", "2"]
     channels.select_option("1")
     window.settled()
     assert {**asked, "channels": 1} in sent[-2:]
@@ -191,7 +191,7 @@ def test_the_built_in_clips(visit, server):
     ]
     window.page.get_by_text("Channels, seeds, views").click()
     channels = window.page.get_by_label("Channels")
-    assert channels.locator("option").all_inner_texts() == ["the dataset’s (1)", *map(str, range(1, 9))]
+    assert channels.locator("option").all_inner_texts() == ["dataset’s (1)", *map(str, range(1, 9))]
     channels.select_option("2")
     window.settled()
     names: dict[str, object] = {}

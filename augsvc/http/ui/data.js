@@ -60,7 +60,7 @@ export class Data {
     this.size.forEach((input, i) => setValue(input, state.size?.[i]));
     for (const name of ["seconds", "sample_rate", "aug_seed", "order_seed", "views"]) setValue(this[name], state[name]);
     this.fit.value = state.fit ?? "cover";
-    this.channels.replaceChildren(el("option", { value: "" }, `the dataset’s${info ? ` (${info.channels})` : ""}`),
+    this.channels.replaceChildren(el("option", { value: "" }, `dataset’s${info ? ` (${info.channels})` : ""}`),
       ...(info ? channelsOf(info) : []).map((channels) => el("option", { value: channels }, String(channels))));
     this.channels.value = state.channels === null ? "" : String(state.channels);
     this.shuffle.checked = state.shuffle;
