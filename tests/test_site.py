@@ -85,12 +85,16 @@ def linked(site, page, text):
 
 # a newcomer's questions, the page with the answer, and the words that answer
 TRIAL = (
-    ("How do I resume within an epoch?", "docs/tutorials/classification.html", "load_state_dict"),
+    ("How do I resume a run?", "docs/tutorials/classification.html", "load_state_dict"),
     ("How do I see images with their masks and boxes?", "docs/page.html", "mask"),
     ("What was drawn for this sample?", "docs/page.html", "receipt"),
     ("How do I add an operation of my own?", "CONTRIBUTING.html", "Put a class into a new file"),
     ("What does 409, or another error code, mean?", "docs/errors.html", "would produce different bytes"),
-    ("Which operation does what Albumentations' or torchvision's X does?", "docs/operations.html", "coarse_dropout"),
+    ("How do I move my torchvision or Albumentations pipeline?", "docs/import.html", "augsvc import"),
+    ("How do I move my torchvision or Albumentations pipeline?", "docs/operations.html", "coarse_dropout"),
+    ("How do I make a run reproducible?", "docs/usage.html", "aug_seed"),
+    ("How do I read a list of recordings?", "docs/tutorials/speech.html", "kaldi"),
+    ("What happens when a GPU runs out of memory?", "docs/usage.html", "memory"),
     ("How do I train on several GPUs?", "docs/tutorials/ddp.html", "torchrun"),
     ("How do I train with Keras, JAX, Lightning, Accelerate or Hugging Face?", "docs/loops.html", "Keras 3"),
     ("How do I serve my own files?", "docs/tutorials/dataset.html", "image_folder"),
@@ -99,7 +103,7 @@ TRIAL = (
     ("The server does not start, or trainers wait.", "docs/doctor.html", "augsvc doctor"),
     ("Is it fast enough?", "docs/when.html", "images a second"),
     ("How do I limit memory?", "docs/settings.html", "max_batch_bytes"),
-    ("How do I use two servers, or more?", "deploy/README.html", "SERVER_URLS"),
+    ("How do I use two machines, or more?", "docs/usage.html", "takes the other when it fails"),
     ("Which metric do I scale on?", "docs/monitoring.html", "scale on this one"),
     ("Who may read what?", "SECURITY.html", "clients with a token"),
 )
