@@ -276,22 +276,24 @@ def test_a_network_is_an_address_or_64_bits_of_one(one, other, same):
     assert (network_of({"client": one}) == network_of({"client": other})) == same
 
 
+async def listen(app):
+    """A server of our protocol on a free port, and its state."""
+    config, state, loop = Config(app, ws="none", log_config=None), ServerState(), asyncio.get_running_loop()
+    config.load()
+    of_connection = partial(
+        Protocol, config, state, {}, loop, metrics=None, connections=Connections(99), min_client_bytes_per_s=1
+    )
+    return await loop.create_server(of_connection, "127.0.0.1", 0), state
+
+
 @pytest.mark.parametrize("path", [b"/docs", b"/nowhere", b"/healthz"])
 def test_who_leaves_before_its_turn_is_forgotten_and_costs_the_others_nothing(tmp_path, path):
     """2,000 connections that were closed at once kept 22 MB, and the next page waited 8 s."""
     hour_s = 3600.0
 
     async def run():
-        admit, loop = admission_of(tmp_path), asyncio.get_running_loop()
-        config, state = Config(admit, ws="none", log_config=None), ServerState()
-        config.load()
-        server = await loop.create_server(
-            partial(
-                Protocol, config, state, {}, loop, metrics=None, connections=Connections(99), min_client_bytes_per_s=1
-            ),
-            "127.0.0.1",
-            0,
-        )
+        admit = admission_of(tmp_path)
+        server, state = await listen(admit)
         paced = ((admit._pages, PAGES_PER_S), (admit._probes, PROBES_PER_S))
         for own, per_s in paced:
             own.quota.spend(int(hour_s * per_s * REQUEST_BYTES))
@@ -318,16 +320,8 @@ def test_of_those_who_wait_for_a_turn_no_body_is_kept(tmp_path):
     ahead = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10_000
 
     async def run():
-        admit, loop = admission_of(tmp_path), asyncio.get_running_loop()
-        config, state = Config(admit, ws="none", log_config=None), ServerState()
-        config.load()
-        server = await loop.create_server(
-            partial(
-                Protocol, config, state, {}, loop, metrics=None, connections=Connections(99), min_client_bytes_per_s=1
-            ),
-            "127.0.0.1",
-            0,
-        )
+        admit = admission_of(tmp_path)
+        server, state = await listen(admit)
         admit._pages.quota.spend(3600 * PAGES_PER_S * REQUEST_BYTES)
         waiting = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(10)]
         for number, (_, writer) in enumerate(waiting):
