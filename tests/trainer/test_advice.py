@@ -82,6 +82,19 @@ def test_what_is_saved_is_not_trained_again(ablated, url):
     assert scores(out) == before["scores"]
 
 
+def test_the_mean_of_another_number_of_networks_is_not_reused(outcome, tmp_path, monkeypatch):
+    trained, train = [], variants._run_variant
+    monkeypatch.setattr(variants, "_run_variant", lambda *given: trained.append(given[2].members) or train(*given))
+    file = tmp_path / "file.json"
+    for members in (3, 2, 2, 1, 1, 2):
+        compared = {"whole": Variant(), "mean": Variant(members=members)}
+        with Progress(disable=True) as progress:
+            run_variants(outcome.recipe, outcome.url, compared, progress, file, first=outcome, resume=True)
+        names = {name for name in json.loads(file.read_text())["scores"] if name != "whole"}
+        assert names == set(compared["mean"].names("mean"))
+    assert trained == [3, 2, 1, 2]
+
+
 def switched(outcome, **values):
     """The changes by practice, of those that apply."""
     recipe = outcome.recipe.override({name.replace("__", "."): value for name, value in values.items()})

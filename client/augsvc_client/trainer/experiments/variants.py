@@ -218,10 +218,9 @@ def _load(
         if not _is_same(there, identity):
             return {}, {}
         runs: dict[str, list[Run]] = {}
-        kept = {name: own for name, own in saved["variants"].items() if _is_kept(own, variants.get(name))}
+        kept = {name: own for name, own in saved["variants"].items() if _is_kept(saved, name, variants.get(name))}
         for name in kept:
-            names = variants[name].names(name) if name in variants else _names(saved, name)
-            found = {each: _pairs(saved, each) for each in names}
+            found = {each: _pairs(saved, each) for each in _names(saved, name)}
             whole = min(map(len, found.values()))  # an ensemble's members may be missing
             runs |= {each: pairs[:whole] for each, pairs in found.items()}
         if len({tuple(scores) for pairs in runs.values() for scores, _ in pairs}) > 1:
@@ -246,12 +245,15 @@ def _leads_to(fields: Any, filled: Any) -> bool:
     return fields is None or fields == filled
 
 
-def _is_kept(values: Any, variant: Variant | None) -> bool:
-    return variant is None or values == json.loads(json.dumps(variant.values))
+def _is_kept(saved: Mapping[str, Any], name: str, variant: Variant | None) -> bool:
+    """Whether a variant of the file is as it is here: the fields, and the number of networks, whose scores are in the file."""
+    return variant is None or (
+        saved["variants"][name] == json.loads(json.dumps(variant.values)) and _names(saved, name) == variant.names(name)
+    )
 
 
 def _names(saved: Mapping[str, Any], name: str) -> list[str]:
-    """As `Variant.names`, of a variant that is in the file alone."""
+    """As `Variant.names`, of a variant in the file."""
     return [name, *(each for each in saved["scores"] if each.startswith(f"{name} #"))]
 
 
