@@ -243,6 +243,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.refuse(503, "dataset_unreadable", headers={"Retry-After": "10"})
             case "changed":
                 self.refuse(410, "dataset_changed")
+            case ("starting", progress):
+                self.refuse(503, "starting", headers={"Retry-After": "0"}, progress=progress)
             case "503":
                 self.refuse(503, "overloaded", headers={"Retry-After": "0"})
             case "429":

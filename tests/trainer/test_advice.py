@@ -56,7 +56,7 @@ def test_every_practice_is_switched_or_does_not_apply(ablated):
         assert text in page
     assert page.count("does not apply: ") == 18 - len(APPLY)
     assert "model.dropout=0.0 gives fire the same network" in page
-    assert "11 of 11 15 #0" in printed
+    assert "12 of 12 15 #0" in printed
     assert "one seed only" in " ".join(printed.split())
 
 
@@ -78,7 +78,7 @@ def test_what_is_saved_is_not_trained_again(ablated, url):
     (out / ADVICE_FILE).write_text(json.dumps({**before, "scores": {**before["scores"], "9": []}}))
     result = invoke("--url", url, "--out", out, "--resume", "--ablate", "advice")
     assert result.exit_code == 0, result.output
-    assert "1 of 1 9 #0" in result.output
+    assert "12 of 12 9 #0" in result.output
     assert scores(out) == before["scores"]
 
 

@@ -130,7 +130,7 @@ def test_the_demo_compares_pairs_and_writes_the_report_of_a_run(demo, url, tmp_p
     console = pipe()
     with progress_bars(console) as progress:
         outcome, gain = demo.compare(url, 2, 1, tmp_path, progress)
-    assert [line.split(":")[0] for line in shown(console).splitlines()] == ["whole #0", "plain #0", "1 of 1 plain #0"]
+    assert [line.split(":")[0] for line in shown(console).splitlines()] == ["whole #0", "plain #0", "2 of 2 plain #0"]
     clean, plain = outcome.accuracy("clean"), gain.accuracy("plain", "clean")
     assert gain.rows()[3][1] == f"{100 * clean - plain:+.1f}"
     demo.write_run(outcome, tmp_path, tmp_path, ablation=gain)

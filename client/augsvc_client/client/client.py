@@ -38,6 +38,7 @@ from augsvc_client.client.retry import (
     RETRYABLE,
     Lasting,
     NotAugsvc,
+    RetryLater,
     RetryState,
     StreamDiffers,
     check_status,
@@ -65,9 +66,9 @@ class Client:
 
     `urls`: one or several `http(s)://host[:port]` or `unix:///path/of.sock`, default AUGSVC_URL (separated by commas).
     `token`: default AUGSVC_TOKEN, else the content of the file that AUGSVC_TOKEN_FILE names.
-    `wait_s`: the timeout of any one call, retries included, in seconds. `job`: a name that all ranks of a run share,
-    default AUGSVC_JOB, else derived from torchrun's variables, else random. `allocate`: allocates the memory that
-    bodies are received in, for example pinned. Raises ValueError for arguments that cannot be used.
+    `wait_s`: the timeout of any one call, retries included, in seconds; progress of a server's start begins it again. `job`: a
+    name that all ranks of a run share, default AUGSVC_JOB, else derived from torchrun's variables, else random. `allocate`:
+    allocates the memory that bodies are received in, for example pinned. Raises ValueError for arguments that cannot be used.
     """
 
     def __init__(
@@ -338,7 +339,8 @@ class Client:
             _LOG.warning("%s; not retried there", cause)
             return
         hint = "" if isinstance(err, BadResponse) else "is `augsvc serve` running there, and is the address right? "
-        _LOG.warning("%s; %sretrying for up to %g s (wait_s=)", cause, hint, self.wait_s)
+        since = " after the last progress of the start" if isinstance(err, RetryLater) and err.start else ""
+        _LOG.warning("%s; %sretrying for up to %g s%s (wait_s=)", cause, hint, self.wait_s, since)
 
 
 def _close_own(connections: Mapping[int, Connections]) -> None:

@@ -9,7 +9,8 @@
                                              https://: ServerUnavailable if all do so three rounds running
                         lasting TLS errors   a certificate that is not trusted: ServerUnavailable if all have one
                         StreamDiffers        409: passed over; StreamChanged if all do so in five rounds running
-                        RetryLater           408, 425, 429, 5xx: not before its Retry-After
+                        RetryLater           408, 425, 429, 5xx: not before its Retry-After; 503 starting: the deadline
+                                             is that of the call after the last progress of the start
                         BadResponse, OSError cut, corrupt (there or here), of another stream, or none at all
 
 A batch is a pure function of its address, so asking again is always right; only the time to do so is a choice.
@@ -19,6 +20,7 @@ import http.client
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from augsvc_client.errors import BadResponse, RequestRefused, ServerUnavailable, StreamChanged, Unauthorized
 from augsvc_client.text import printable
@@ -41,15 +43,24 @@ _RETRY_LATER = (408, 425, 429)
 _NOT_IMPLEMENTED = 501
 _LASTING = ("dataset_changed", "dataset_unreadable")  # waiting does not help; another replica may have intact files
 _FORBIDDEN = "forbidden"  # the token is valid, and lacks a right
+_STARTING = "starting"
+_LONGEST_START_S = 3600.0  # that a call waits for beyond its own time: a server that only counts on is abandoned
 _BODY_DAMAGED = "body_damaged"  # the server did not receive the bytes that were sent
 
 
-class RetryLater(BadResponse):
-    """The replica cannot answer now; `after_s` is its Retry-After in seconds, or None."""
+class Start(NamedTuple):
+    """How far a server's start is: how much of a step is done."""
 
-    def __init__(self, message: str, after_s: float | None) -> None:
+    step: str
+    done: int
+
+
+class RetryLater(BadResponse):
+    """The replica cannot answer now; `after_s` is its Retry-After in seconds, or None; `start`: of one that starts."""
+
+    def __init__(self, message: str, after_s: float | None, start: Start | None = None) -> None:
         super().__init__(message)
-        self.after_s = after_s
+        self.after_s, self.start = after_s, start
 
 
 class Lasting(BadResponse):
@@ -83,6 +94,7 @@ class RetryState:
         self._replicas, self._wait_s, self._identity = replicas, wait_s, identity
         self.first = replicas[0]
         self._end_s = time.monotonic() + wait_s
+        self._last_end_s = self._end_s + _LONGEST_START_S
         self._round = 0
         self._timed_out_rounds = 0
         self._timed_out = False
@@ -90,6 +102,9 @@ class RetryState:
         self._causes: dict[Replica, str] = {}
         self._concrete_causes: dict[Replica, str] = {}  # all but timeouts
         self._not_before_s: dict[Replica, float] = {}
+        self._furthest: dict[
+            tuple[Replica, str], int
+        ] = {}  # in each step of a start; one that begins again does not count
         self._there: dict[Replica, Mapping[str, str]] = {}
         self._mismatched: set[Replica] = set()
         self._refusals: dict[Replica, RequestRefused] = {}
@@ -133,6 +148,8 @@ class RetryState:
             self._answered.add(replica)
         elif isinstance(err, BadResponse) and not isinstance(err, NotAugsvc):
             self._garbled.add(replica)
+        if isinstance(err, RetryLater) and err.start is not None:
+            self._note_start(replica, err.start)
         if isinstance(err, StreamDiffers):
             self._mismatched.add(replica)
             self._there[replica] = err.there
@@ -148,6 +165,13 @@ class RetryState:
         self._causes[replica] = cause
         self._last = err
         return cause
+
+    def _note_start(self, replica: Replica, start: Start) -> None:
+        """The call has its whole time again when the start of a server is further than ever: kernels compile for minutes."""
+        if start.done > self._furthest.get((replica, start.step), -1):
+            if self._furthest:  # else it is the first that is heard of it
+                self._end_s = min(time.monotonic() + self._wait_s, self._last_end_s)
+            self._furthest[replica, start.step] = start.done
 
     def _find_tls(self, replica: Replica, err: Exception) -> Exception:
         """The error, or a clearer one: servers with TLS close a plain connection without a word, rarely with an alert."""
@@ -197,7 +221,8 @@ class RetryState:
             hint = ""
         elif len(self._answered | self._garbled) == len(self._replicas):
             hint = "Does a proxy or another program change or cut the responses? "
-        return f"no good response within {self._wait_s:g} s ({causes}). {hint}wait_s= sets how long to retry."
+        within = f"{self._wait_s:g} s{' of the last progress of a start' if self._furthest else ''}"
+        return f"no good response within {within} ({causes}). {hint}wait_s= sets how long to retry."
 
     def _describe_causes(self) -> str:
         return "; ".join(self._causes.get(replica, f"{replica.url}: not asked") for replica in self._replicas)
@@ -238,7 +263,7 @@ def check_status(response: Response, request: Request) -> Response:
             )
         return response
     url, status = response.replica.url, response.status
-    error = _parse_error(response)
+    error, start = _parse_error(response)
     code = error.get("code", f"http_{status}")
     if status in (401, 403):
         if code == _FORBIDDEN:
@@ -251,7 +276,7 @@ def check_status(response: Response, request: Request) -> Response:
     if code in _LASTING:
         raise Lasting(words, RequestRefused(status, code, error.get("message", words), error.get("field")))
     if status in _RETRY_LATER or (status >= 500 and status != _NOT_IMPLEMENTED):
-        raise RetryLater(words, _retry_after_s(response))
+        raise RetryLater(words, _retry_after_s(response), start if code == _STARTING else None)
     if code == _BODY_DAMAGED:
         raise BadResponse(f"{url} did not receive the bytes that were sent")
     if status >= 400:
@@ -264,14 +289,19 @@ def check_status(response: Response, request: Request) -> Response:
     raise NotAugsvc(f"{url} answered {status}{to}, expected 200: urls= must name the server itself")
 
 
-def _parse_error(response: Response) -> dict[str, str]:
+def _parse_error(response: Response) -> tuple[dict[str, str], Start | None]:
+    """The fields that are text, and how far a start is."""
     try:
         error = response.json().get("error")
     except BadResponse:  # for example a load balancer's own page
         error = None
     if not isinstance(error, dict):
-        return {}
-    return {key: printable(value) for key, value in error.items() if isinstance(value, str)}
+        return {}, None
+    start = None
+    match error.get("progress"):
+        case {"step": str(step), "done": int(done)}:
+            start = Start(step, done)
+    return {key: printable(value) for key, value in error.items() if isinstance(value, str)}, start
 
 
 def _retry_after_s(response: Response) -> float | None:

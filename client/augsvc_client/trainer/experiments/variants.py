@@ -135,6 +135,7 @@ def run_variants(
         runs[WHOLE] = [(_scores(first), {**origin, **first.provenance})]
     missing = [(seed, name) for seed in range(seeds) for name in variants if seed >= len(runs[name])]
     started_s = perf_counter()
+    total = seeds * len(variants)
     for number, (seed, name) in enumerate(missing, 1):
         variant, before = variants[name], len(progress.tasks)
         scores = _run_variant(_vary(recipe, variant, seed), url, variant, progress, f"{name} #{seed}", datasets)
@@ -146,7 +147,7 @@ def run_variants(
         if is_main_process():
             _save(runs, file, {**identity, "variants": values})
         remaining_s = (perf_counter() - started_s) / number * (len(missing) - number)
-        line = f"{number} of {len(missing)} {name} #{seed}: {_format_scores(scores[0])}"
+        line = f"{total - len(missing) + number} of {total} {name} #{seed}: {_format_scores(scores[0])}"
         line += f"; about {format_duration(remaining_s)} to go" if remaining_s else ""
         progress.console.print(line, highlight=False, soft_wrap=True)
     return {name: [score for score, _ in runs[name][:seeds]] for name in names}
