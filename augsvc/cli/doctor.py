@@ -17,6 +17,7 @@ from rich.console import Console
 
 import augsvc
 from augsvc.cli.common import safe
+from augsvc.data.private_folder import explain_unusable
 from augsvc.errors import AugsvcError
 from augsvc.settings import Settings, load_settings
 
@@ -72,7 +73,9 @@ def run_check(subject: str, check: Callable[[Warn], str]) -> Iterator[Finding]:
         yield Finding("ok", subject, check(warnings.append))
     except AugsvcError as err:
         yield Finding("failed", subject, err.message)
-    except (ValueError, OSError) as err:  # of a dataset all its faults, each with the name that the line begins with
+    except OSError as err:
+        yield Finding("failed", subject, explain_unusable(err))
+    except ValueError as err:  # of a dataset all its faults, each with the name that the line begins with
         lines = str(err).split("\n")
         yield from (Finding("failed", subject, re.sub("^dataset '[^']*': ", "", line)) for line in lines)
     except Exception as err:  # of libraries: whatever it is, the other lines are printed too

@@ -8,8 +8,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from augsvc.engine.start_progress import Lines, Report, StartProgress
 
-_TITLES = {"kernels": "compiling kernels, once on a machine", "self_test": "self-test"}
-
 
 @contextmanager
 def show_start(console: Console, write: Callable[[str], None]) -> Iterator[Report]:
@@ -31,9 +29,10 @@ class _Bar:
 
     def __call__(self, progress: StartProgress) -> None:
         """A report."""
+        title = f"compiling kernels, {progress.how_often}" if progress.step == "kernels" else "self-test"
         self._bar.update(
             self._task,
-            description=_TITLES[progress.step],
+            description=title,
             completed=progress.done,
             total=progress.total,
             left=progress.left,

@@ -29,7 +29,7 @@ import numpy.typing as npt
 import xxhash
 
 from augsvc.data.index_files import IndexFiles
-from augsvc.data.private_folder import make_private
+from augsvc.data.private_folder import explain_unusable, make_private
 from augsvc_client.decoding.whole_jpeg import Allocate, allocate_nothing
 
 KEY_BYTES = 16
@@ -258,8 +258,7 @@ class DiskCache:
         """Logs the first fault; what is in the file is still found."""
         if not self._failed:
             self._failed = True
-            reason = err.strerror or type(err).__name__
-            logger.warning("disk_cache: %s; nothing more is added until the server restarts", reason)
+            logger.warning("disk_cache: %s; nothing more is added until the server restarts", explain_unusable(err))
 
 
 def open_disk_cache(folder: Path | None, max_bytes: int) -> DiskCache | None:
@@ -274,7 +273,7 @@ def open_disk_cache(folder: Path | None, max_bytes: int) -> DiskCache | None:
     try:
         return DiskCache(folder, max_bytes)
     except OSError as err:
-        logger.warning("disk_cache: %s; decoded files are not kept on disk", err)
+        logger.warning("disk_cache: %s; decoded files are not kept on disk", explain_unusable(err))
         return None
 
 

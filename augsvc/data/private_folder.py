@@ -1,7 +1,10 @@
 """A folder that only this user may write to: what is in it is trusted."""
 
+import errno
 import os
 from pathlib import Path
+
+from augsvc_client.text import printable
 
 _OTHERS_WRITE = 0o022  # mode bits: the group and others may write
 
@@ -17,6 +20,19 @@ def make_private(folder: Path) -> None:
         raise PermissionError(
             f"{folder} must belong to the server's user, and only they may write to it: a sub-folder will do"
         )
+
+
+def explain_unusable(err: OSError) -> str:
+    """Why a folder or a file in it cannot be used, for the operator: without the number of the error, and with the cure."""
+    if not err.strerror:  # an error of our own, which has it
+        return str(err) or type(err).__name__
+    named = f"{printable(os.fsdecode(err.filename))} cannot be used ({err.strerror})" if err.filename else err.strerror
+    cure = (
+        "free space on its disk"
+        if err.errno in (errno.ENOSPC, errno.EDQUOT)
+        else "name a folder that this user may write to"
+    )
+    return f"{named}: {cure}"
 
 
 def is_private(status: os.stat_result) -> bool:

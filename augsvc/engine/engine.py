@@ -57,7 +57,7 @@ class Engine:
         self.limits = limits
         self._stopping = Event()
         self.selftest = SelfTest(executor, operations, self._check_stopping)
-        self._progress = StartProgress("self_test", 0, self.selftest.to_render)
+        self.progress = StartProgress("self_test", 0, self.selftest.to_render)
         self.arithmetic: Future[str | None] | None = None  # the whole id; None if something fails its self-test
         free_chunk_bytes = READING.total * SOURCE_BYTES  # which cli/memory.py leaves to the process
         self._budget = MemoryBudget(limits.budget_bytes, free_chunk_bytes=free_chunk_bytes)
@@ -96,8 +96,8 @@ class Engine:
     def require_ready(self) -> "Future[str | None]":
         """The arithmetic id, which may still be measured; raises Starting, with how far it is, until `start` has completed."""
         if self.arithmetic is None:
-            message = f"the server is starting: {self._progress.text}; retry shortly"
-            raise Starting(message, details={"progress": self._progress.fields()})
+            message = f"the server is starting: {self.progress.text}; retry shortly"
+            raise Starting(message, details={"progress": self.progress.fields()})
         return self.arithmetic
 
     def start(self, report: Report = lambda progress: None) -> "Future[str | None]":
@@ -107,8 +107,8 @@ class Engine:
         with self.executor.watch_compilation() as compilation:
             warming = self._testing.submit(self.selftest.warm_up)
             while wait({warming}, _REPORT_S).not_done:
-                self._progress = StartProgress.of(compilation, self.selftest.rendered, self.selftest.to_render)
-                report(self._progress)
+                self.progress = StartProgress.of(compilation, self.selftest.rendered, self.selftest.to_render)
+                report(self.progress)
         warming.result()
         self.arithmetic = self._testing.submit(self._whole_arithmetic)
         return self.arithmetic

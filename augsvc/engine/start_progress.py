@@ -1,4 +1,6 @@
-"""How far a server's start is: kernels are compiled once on a machine, which takes a minute or more; then the self-test runs."""
+"""How far a server's start is: kernels are compiled, once on a machine where they are kept, for a minute or more; then the
+self-test runs.
+"""
 
 import logging
 import time
@@ -17,21 +19,39 @@ _NAMES = {"kernels": "compiling kernels", "self_test": "self-test"}
 
 @dataclass(frozen=True, slots=True)
 class StartProgress:
-    """`done` of `total` functions of kernels, or of renderings of the self-test; and a rough estimate, where there is one."""
+    """`done` of `total` functions of kernels, or of renderings of the self-test; and a rough estimate, where there is one.
+
+    `kept`: whether the next start loads the kernels that this one has compiled.
+    """
 
     step: Literal["kernels", "self_test"]
     done: int
     total: int
     seconds_left: int | None = None
+    kept: bool = True
 
     @classmethod
     def of(cls, compilation: Compilation, rendered: int, to_render: int) -> Self:
         """While kernels are compiled, their progress; else that of the self-test."""
         compilation.refresh()
         if compilation.began_s is None or compilation.done == compilation.total:
-            return cls("self_test", rendered, to_render)
+            return cls("self_test", rendered, to_render, kept=compilation.kept)
         left = compilation.seconds_left(time.monotonic())
-        return cls("kernels", compilation.done, compilation.total, None if left is None else round(left))
+        seconds_left = None if left is None else round(left)
+        return cls("kernels", compilation.done, compilation.total, seconds_left, compilation.kept)
+
+    @property
+    def how_often(self) -> str:
+        """How often kernels are compiled, for people."""
+        return "once on a machine" if self.kept else "at every start: they are not kept"
+
+    @property
+    def stopped(self) -> str:
+        """What a start that is stopped now leaves, for people."""
+        if self.step != "kernels":
+            return "the self-test was running"
+        rest = "the next start goes on from there" if self.kept else "they are not kept, so the next start begins again"
+        return f"the kernels were being compiled; {rest}"
 
     @property
     def text(self) -> str:
@@ -49,7 +69,7 @@ class StartProgress:
         return f"about {duration} left"
 
     def fields(self) -> dict[str, object]:
-        """For programs: `step`, `done`, `total`, `seconds_left`."""
+        """For programs: `step`, `done`, `total`, `seconds_left`, `kept`."""
         return asdict(self)
 
 
@@ -70,7 +90,7 @@ class Lines:
             return
         self._compiles |= begins
         self._next_s = time.monotonic() + LINE_S
-        self._write(f"{progress.text} (once on a machine)" if begins else progress.text)
+        self._write(f"{progress.text} ({progress.how_often})" if begins else progress.text)
 
 
 @contextmanager

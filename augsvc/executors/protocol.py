@@ -28,11 +28,12 @@ _TOO_FEW = 10  # functions to estimate from: the first one takes seconds
 @dataclass(slots=True)
 class Compilation:
     """How many functions of the kernels are compiled, of `total`. `began_s`: on the monotonic clock; None before the first.
-    `refresh` counts what nothing announces."""
+    `kept`: whether the next start loads them. `refresh` updates what nothing announces."""
 
     total: int = 0
     done: int = 0
     began_s: float | None = None
+    kept: bool = True
     refresh: Callable[[], None] = lambda: None
 
     def seconds_left(self, now_s: float) -> float | None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from augsvc.engine.engine import Engine
-from augsvc.engine.start_progress import ShowStart, log_start
+from augsvc.engine.start_progress import ShowStart, StartProgress, log_start
 from augsvc.errors import AugsvcError, Draining, EngineLost, Starting
 from augsvc.http.reload import Reloader
 
@@ -49,6 +49,11 @@ class Lifecycle:
     def is_starting(self) -> bool:
         """Whether the self-test is still running, which compiles the kernels and cannot be interrupted."""
         return self._starting is not None and not self._starting.done()
+
+    @property
+    def progress(self) -> StartProgress:
+        """How far the start is."""
+        return self._engine.progress
 
     async def wait_started(self) -> None:
         """Returns when the self-test has succeeded or failed, in the event loop that runs the lifespan."""

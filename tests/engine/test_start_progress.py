@@ -86,3 +86,20 @@ def test_where_no_bar_can_be_drawn_there_are_lines(terminal):
         report(HALF)
     assert lines == [f"{HALF.text} (once on a machine)"]
     assert console.file.getvalue() == ""
+
+
+def test_of_kernels_that_are_not_kept_nothing_is_said_of_later_starts(clock):
+    """A folder that cannot be used: each start compiles them."""
+    progress = StartProgress.of(Compilation(120, 60, 1000.0, kept=False), 0, 80)
+    assert not progress.kept and progress.fields()["kept"] is False
+    lines = []
+    Lines(lines.append)(progress)
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, _environ={"TERM": "xterm"})
+    with show_start(console, lines.append) as report:
+        report(progress)
+    said = " ".join((*lines, console.file.getvalue(), progress.stopped))
+    assert said.count("at every start: they are not kept") == 2
+    assert "the next start begins again" in said
+    assert "once" not in said and "goes on" not in said
+    assert HALF.stopped == "the kernels were being compiled; the next start goes on from there"
+    assert StartProgress("self_test", 1, 80).stopped == "the self-test was running"

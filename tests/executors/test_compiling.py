@@ -1,5 +1,7 @@
 """How far the kernels are compiled is counted by function, and nothing is counted that is loaded."""
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ import pytest
 from augsvc.engine.start_progress import StartProgress
 from augsvc.executors.fused.compiling import made_of, watch_compilation
 from augsvc.executors.fused.image import START_KERNELS
-from augsvc.executors.fused.kernel_cache import keep_compiled
+from augsvc.executors.fused.kernel_cache import _CheckedFile, keep_compiled
 from augsvc.executors.fused.kernels import cpu, gather, levels, whole
 from augsvc.executors.fused.kernels.compiled import compiled, entry, inlined
 
@@ -53,6 +55,7 @@ def compile_in(folder, dtype=np.int64):
         assert (compilation.done, compilation.began_s) == (0, None)
         kernel(values)
     assert values.tolist() == [3, 7, 11]
+    compilation.refresh()
     return compilation
 
 
@@ -62,6 +65,19 @@ def test_functions_are_counted_as_they_are_compiled_and_not_when_the_kernel_is_l
     assert first.began_s is not None
     loaded = compile_in(folder)
     assert (loaded.total, loaded.done, loaded.began_s) == (0, 0, None)
+
+
+def test_kernels_are_kept_where_the_folder_can_be_used_and_as_long_as_it_can_be_written(folder, tmp_path, monkeypatch):
+    assert compile_in(folder).kept
+    (tmp_path / "file").write_bytes(b"")
+    assert not compile_in(tmp_path / "file" / "below").kept
+    assert not compile_in(None).kept
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(_CheckedFile, "_save_data", refuse)
+    assert not compile_in(tmp_path / "full").kept
 
 
 def test_a_kernel_that_another_process_has_kept_meanwhile_is_counted(folder):

@@ -177,7 +177,7 @@ def test_a_starting_server_lives_but_is_not_ready(serve):
         answer.refused(503, "starting")
         assert int(answer.headers["retry-after"]) >= 1
         progress = answer.json["error"]["progress"]
-        assert progress.keys() == {"step", "done", "total", "seconds_left"}
+        assert progress.keys() == {"step", "done", "total", "seconds_left", "kept"}
         assert progress["step"] in ("kernels", "self_test")
         assert 0 <= progress["done"] <= progress["total"]
     assert replica.post(PLAIN).status == 200

@@ -8,7 +8,7 @@ from typing import Any
 from numba.core import event
 from numba.core.dispatcher import Dispatcher
 
-from augsvc.executors.fused.kernel_cache import is_kept
+from augsvc.executors.fused.kernel_cache import is_kept, keeps
 from augsvc.executors.protocol import Compilation
 
 
@@ -44,7 +44,10 @@ class _Counter(event.Listener):  # type: ignore[misc]  # Numba has no types
         compilation.refresh = self.refresh
 
     def refresh(self) -> None:
-        """Counts kernels that another process, which started at the same time, has compiled and kept: they are loaded."""
+        """Counts kernels that another process, which started at the same time, has compiled and kept: they are loaded. A kernel
+        that could not be written is not kept.
+        """
+        self._compilation.kept = all(map(keeps, self._missing))
         needed = (functions for kernel, functions in self._missing.items() if not kernel.stats.cache_hits)
         self._compilation.done = self._compilation.total - len(set().union(*needed) - self._compiled)
 

@@ -8,9 +8,11 @@ Numba does not check its files either: damaged machine code would crash the proc
 Hence a digest in front of the code.
 """
 
+import errno
 import hashlib
 import inspect
 import logging
+import os
 import pickle
 import platform
 import sys
@@ -27,7 +29,7 @@ from llvmlite import binding
 from numba import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-from augsvc.data.private_folder import is_own, make_private
+from augsvc.data.private_folder import explain_unusable, is_own, make_private
 from augsvc.executors.fused import kernels
 from augsvc.executors.fused.kernels import cpu
 
@@ -56,8 +58,8 @@ def keep_compiled(dispatchers: Sequence[Any], folder: Path | None) -> None:
         return
     try:
         caches = _open_caches(dispatchers, folder)
-    except (OSError, RuntimeError) as err:
-        logger.warning("kernel_cache: %s; kernels are compiled again at every start", err)
+    except OSError as err:
+        logger.warning("kernel_cache: %s; kernels are compiled again at every start", explain_unusable(err))
         return
     for dispatcher, cache in zip(dispatchers, caches, strict=True):
         dispatcher._cache = cache  # what its method `enable_caching` does, with Numba's class
@@ -77,6 +79,11 @@ def is_compiled(folder: Path) -> bool:
 def is_kept(dispatcher: Any) -> bool:
     """Whether the folder that `keep_compiled` gave a kernel has code of it."""
     return _has_code(dispatcher._cache.cache_path, dispatcher)
+
+
+def keeps(dispatcher: Any) -> bool:
+    """Whether a kernel is saved once it is compiled, for the next start; not after a failure to do so."""
+    return dispatcher._cache.cache_path is not None and not getattr(dispatcher._cache, "failed", False)
 
 
 def _has_code(folder: str | None, dispatcher: Any) -> bool:
@@ -119,6 +126,7 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)
+        self.failed = False  # to write
         # Beside Numba's folder, which is named by the path of the sources: the same code at another path is loaded, too.
         self._cache_path = str(Path(self.cache_path).parent)
         # As Numba 0.68 stamps an index; older versions by the file's time, so that installations would evict each other's code
@@ -137,8 +145,10 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Saves a compiled function for the next process."""
+        self.failed = True
         with _log_failure("cannot be written"):
             super().save_overload(sig, data)
+            self.failed = False
 
 
 def _open_caches(dispatchers: Sequence[Any], folder: Path) -> list[_KernelCache]:
@@ -146,10 +156,12 @@ def _open_caches(dispatchers: Sequence[Any], folder: Path) -> list[_KernelCache]
     before, config.CACHE_DIR = config.CACHE_DIR, str(inner)
     try:
         caches = [_KernelCache(dispatcher.py_func) for dispatcher in dispatchers]
+    except RuntimeError as err:  # Numba could write to no place
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(inner)) from err
     finally:
         config.CACHE_DIR = before
     if not all(Path(cache.cache_path).is_relative_to(inner) for cache in caches):  # Numba tries other places
-        raise PermissionError(f"{inner} cannot be written")
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(inner))
     return caches
 
 
@@ -170,5 +182,6 @@ def _log_failure(problem: str) -> Iterator[None]:
     """Logs an error with a cached file and suppresses it: the kernel is compiled instead."""
     try:
         yield
-    except Exception:
-        logger.warning("kernel_cache: a file %s; the kernel is compiled again", problem, exc_info=True)
+    except Exception as err:
+        reason = explain_unusable(err) if isinstance(err, OSError) else str(err) or type(err).__name__
+        logger.warning("kernel_cache: a file %s: %s; the kernel is compiled again", problem, reason)

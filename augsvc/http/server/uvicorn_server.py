@@ -79,7 +79,7 @@ class Server(uvicorn.Server):
         """Closes, within a bound: a read from a disk that does not answer would keep the process forever."""
         logger.info("shutting down")
         if self._lifecycle.is_starting:
-            timer = threading.Timer(START_TIMEOUT_S, exit_unready)
+            timer = threading.Timer(START_TIMEOUT_S, exit_unready, [self._lifecycle])
         else:
             remaining_s = max(0.0, (self._close_at_s or 0.0) - time.monotonic())
             timer = threading.Timer(remaining_s + CLOSE_TIMEOUT_S, exit_now)
@@ -108,9 +108,9 @@ def exit_now() -> None:
     os._exit(1)
 
 
-def exit_unready() -> None:
-    """Exits the process with status 0: nothing is lost. Kernels are kept as they are compiled."""
-    logger.warning("stopped before it was ready: the kernels were being compiled; the next start goes on from there")
+def exit_unready(lifecycle: Lifecycle) -> None:
+    """Exits the process with status 0: nothing is lost. Kernels are kept as they are compiled, where they can be."""
+    logger.warning("stopped before it was ready: %s", lifecycle.progress.stopped)
     os._exit(0)
 
 

@@ -4,14 +4,14 @@ import { $, announce } from "./dom.js";
 
 const STEPS = { kernels: "Compiling kernels", self_test: "Self-test" };
 
-/** Shows how far the start is; `progress` is { step, done, total, seconds_left }, or null if the server does not say. */
+/** Shows how far the start is; `progress` is { step, done, total, seconds_left, kept }, or null if the server does not say. */
 export function showStarting(progress) {
-  const { step, done = 0, total = 0, seconds_left: seconds = null } = progress ?? {};
+  const { step, done = 0, total = 0, seconds_left: seconds = null, kept = true } = progress ?? {};
   if ($("#starting").hidden) announce("The server is starting.");
   const count = total ? ` ${done} of ${total}` : "";
   const left = seconds === null ? "" : `, about ${formatSeconds(seconds)} left`;
   $("#starting-text").textContent = `${STEPS[step] ?? "Starting"}${count}${left}`;
-  $("#starting-note").hidden = step !== "kernels";
+  $("#starting-note").hidden = step !== "kernels" || !kept;
   if (total) Object.assign($("#starting-bar"), { max: total, value: done });
   else $("#starting-bar").removeAttribute("value"); // indeterminate
   $("#server").textContent = "Starting …";
