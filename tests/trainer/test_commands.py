@@ -16,7 +16,7 @@ from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
 from augsvc_client.trainer.models.build import Inputs, build_model, save_weights
 from augsvc_client.trainer.recipe import parse_recipe
-from augsvc_client.trainer.report.measurements import read_sample_grid
+from augsvc_client.trainer.report.measurements import measure
 from augsvc_client.trainer.training.data import class_weights, read_order, training_indices, training_loader
 from augsvc_client.trainer.training.data import test_loader as loader_of_test
 
@@ -173,5 +173,5 @@ def test_an_unseen_test_leaves_out_what_later_epochs_train_on(url, resolved):
 @pytest.mark.parametrize("name", ["data.weights", "data.block"])
 def test_a_sample_grid_is_that_of_the_epochs(url, resolved, options, name):
     with Progress(disable=True) as progress:
-        grid = read_sample_grid(run(resolved.override({name: options[name]}), url, progress, ""))
+        grid = measure(run(resolved.override({name: options[name]}), url, progress, "")).grid
     assert len(grid.names) == 10

@@ -9,8 +9,7 @@ from rich.text import Text
 from augsvc_client.text import printable
 from augsvc_client.trainer.console import PlainConsole
 from augsvc_client.trainer.report.figures import draw_confusion, draw_errors, figure_text
-from augsvc_client.trainer.report.html import document, figure, heading, paragraph
-from augsvc_client.trainer.report.tables import html_table
+from augsvc_client.trainer.report.html import Figure, Table, document
 
 MARKUP = '<img src=x onerror="alert(1)">'
 HOSTILE = [MARKUP, "$x^{$", "$$", r"\$\frac{1}$", "a\x1b[2J\u202egnp\0", "x" * 10_000, "_hidden", "50 % & {a}"]
@@ -18,8 +17,7 @@ HOSTILE = [MARKUP, "$x^{$", "$$", r"\$\frac{1}$", "a\x1b[2J\u202egnp\0", "x" * 1
 
 def test_the_page_has_neither_their_markup_nor_their_control_characters():
     name = f"{MARKUP}\x1b\u202e"
-    parts = [heading(name), paragraph(name), html_table([(name, name), (name, name)]), figure(name, b"")]
-    page = document(name, parts)
+    page = document(name, {name: [name, Table([(name, name), (name, name)]), Figure(name, b"")]})
     assert "<img src=x" not in page
     assert page.count("&lt;img src=x onerror=&quot;alert(1)&quot;&gt;\\x1b\\u202e") == 10
     assert all(line.isprintable() for line in page.split("\n"))

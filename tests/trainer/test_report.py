@@ -22,13 +22,7 @@ from augsvc_client.trainer.models import build as models
 from augsvc_client.trainer.models.build import Inputs, build_model
 from augsvc_client.trainer.recipe import ModelChoice, parse_recipe
 from augsvc_client.trainer.report.calibration import compute_calibration
-from augsvc_client.trainer.report.diversity import (
-    Diversity,
-    Overlap,
-    compute_diversity,
-    compute_overlap,
-    measure_overlap,
-)
+from augsvc_client.trainer.report.html import Table, document
 from augsvc_client.trainer.report.measurements import (
     Measurements,
     PoolingTimes,
@@ -37,7 +31,14 @@ from augsvc_client.trainer.report.measurements import (
 )
 from augsvc_client.trainer.report.page import render_run_page
 from augsvc_client.trainer.report.practices import Run, review_practices
-from augsvc_client.trainer.report.tables import html_table, markdown_table
+from augsvc_client.trainer.report.samples import (
+    Diversity,
+    Overlap,
+    compute_diversity,
+    compute_overlap,
+    measure_overlap,
+)
+from augsvc_client.trainer.report.tables import markdown_table
 from augsvc_client.trainer.training.device import use_threads
 from augsvc_client.trainer.training.evaluate import Predictions
 
@@ -364,7 +365,8 @@ def test_a_variant_that_diverged_has_no_difference():
 
 def test_a_table_is_the_same_in_html_and_markdown():
     table = [["kind", "gain"], ["a < b", "+1 %"]]
-    assert "<th>gain</th>" in html_table(table)
-    assert "<tr><td>a &lt; b</td><td>+1 %</td></tr>" in html_table(table)
-    assert 'class="wrap"' in html_table(table, wrap=True)
+    page = document("", {"": [Table(table, wrap=True)]})
+    assert "<th>gain</th>" in page
+    assert "<tr><td>a &lt; b</td><td>+1 %</td></tr>" in page
+    assert '<table class="wrap">' in page
     assert markdown_table(table) == "| kind | gain |\n| --- | --- |\n| a < b | +1 % |"

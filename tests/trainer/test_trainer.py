@@ -18,13 +18,12 @@ from augsvc_client.trainer.cli.main import app
 from augsvc_client.trainer.models.build import Inputs, build_model, count_parameters, save_weights
 from augsvc_client.trainer.recipe import ModelChoice, Schedule, parse_recipe
 from augsvc_client.trainer.report.figures import draw_curves, draw_sample_grid
-from augsvc_client.trainer.report.html import document, figure
-from augsvc_client.trainer.report.tables import html_table
+from augsvc_client.trainer.report.html import Figure, Table, document
+from augsvc_client.trainer.report.samples import collect_sample_grid
 from augsvc_client.trainer.training.data import class_names
 from augsvc_client.trainer.training.evaluate import Score, predict
 from augsvc_client.trainer.training.learner import Learner, decay_groups, make_scheduler
 from augsvc_client.trainer.training.loop import Diverged, Epoch, Pace, Step, TrainingState, train
-from augsvc_client.trainer.training.sample_grid import collect_sample_grid
 
 ROOT = Path(__file__).parents[2]
 DIGITS = tuple("0123456789")
@@ -235,7 +234,7 @@ def test_a_page_needs_no_other_file_and_escapes_its_text():
     history = [Epoch(n, 2.0 - n, Pace(50, 1.0, 0.1), score) for n in range(3)]
     png = draw_curves(history)
     assert png.startswith(b"\x89PNG")
-    text = document("a < b", [html_table([["kind", "gain"], ["a & b", "+1 %"]]), figure("curves", png)])
+    text = document("a < b", {"curves": [Table([["kind", "gain"], ["a & b", "+1 %"]]), Figure("loss", png)]})
     assert "a &lt; b" in text
     assert "<td>a &amp; b</td>" in text
     assert text.count("data:image/png;base64,") == 1

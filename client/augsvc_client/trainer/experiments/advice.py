@@ -6,7 +6,7 @@
 A practice applies if its switch changes the run: a network without dropout is the same network at another dropout rate.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -24,27 +24,6 @@ from augsvc_client.trainer.models.build import BUILTIN_MODELS, build_model
 MEMBERS = 5
 _FEWEST_SEEDS = 3  # to call a difference a gain: on a small test two seeds may differ by the same number of samples
 _NEVER = 1 << 30  # a width that no layer has
-
-PRACTICES = (
-    "shuffle every epoch, repeat no minibatch",
-    "extend the data with distinct samples",
-    "first overfit a tiny subset",
-    "dropout after wide layers",
-    "max pooling, no local response normalisation",
-    "no sigmoid, no tanh inside",
-    "activation after pooling",
-    "PReLU with a small slope, or ELU",
-    "batch normalisation",
-    "inputs scaled to [-1, +1]",
-    "small models",
-    "an ensemble of small networks",
-    "Xavier on large fully connected layers only",
-    "fully convolutional network",
-    "1×1 convolutions where possible",
-    "a capable GPU",
-    "parameterise everything",
-    "understand your model and data",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +44,8 @@ Reason = str  # why a practice does not apply
 
 def list_switches(run: Outcome) -> list[Switch | Reason]:
     """One for each practice, in order."""
-    return [switch if isinstance(switch, str) else _check(run, switch) for switch in (find(run) for find in _SWITCHES)]
+    found = (find if isinstance(find, str) else find(run) for find in _SWITCHES.values())
+    return [switch if isinstance(switch, str) else _check(run, switch) for switch in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,27 +169,24 @@ def _ensemble(_: Outcome) -> Switch:
     return Switch(Variant(members=MEMBERS), followed=False)
 
 
-def _reason(text: str) -> Callable[[Outcome], Reason]:
-    return lambda _: text
-
-
-_SWITCHES: Sequence[Callable[[Outcome], Switch | Reason]] = (
-    _shuffling,
-    _augmentation,
-    _reason("a check before a run, which it does not change"),
-    _model("dropout", follow=0.5, leave_out=0.0),
-    _model("pool", follow="max", leave_out="average"),
-    _reason("recipes refuse both"),
-    _model("activate", follow="after_pool", leave_out="before_pool"),
-    _model("activation", follow="prelu", leave_out="relu"),
-    _model("norm", follow="batch", leave_out="none"),
-    _input_scale,
-    _size,
-    _ensemble,
-    _model("xavier_above", follow=256, leave_out=_NEVER),
-    _fully_convolutional,
-    _model("convolutions", follow="fire", leave_out="plain"),
-    _reason("a device changes the time and not the accuracy"),
-    _reason("a property of the trainer, which no field changes"),
-    _reason("a report of the run, which it does not change"),
-)
+_SWITCHES: Mapping[str, Callable[[Outcome], Switch | Reason] | Reason] = {
+    "shuffle every epoch, repeat no minibatch": _shuffling,
+    "extend the data with distinct samples": _augmentation,
+    "first overfit a tiny subset": "a check before a run, which it does not change",
+    "dropout after wide layers": _model("dropout", follow=0.5, leave_out=0.0),
+    "max pooling, no local response normalisation": _model("pool", follow="max", leave_out="average"),
+    "no sigmoid, no tanh inside": "recipes refuse both",
+    "activation after pooling": _model("activate", follow="after_pool", leave_out="before_pool"),
+    "PReLU with a small slope, or ELU": _model("activation", follow="prelu", leave_out="relu"),
+    "batch normalisation": _model("norm", follow="batch", leave_out="none"),
+    "inputs scaled to [-1, +1]": _input_scale,
+    "small models": _size,
+    "an ensemble of small networks": _ensemble,
+    "Xavier on large fully connected layers only": _model("xavier_above", follow=256, leave_out=_NEVER),
+    "fully convolutional network": _fully_convolutional,
+    "1×1 convolutions where possible": _model("convolutions", follow="fire", leave_out="plain"),
+    "a capable GPU": "a device changes the time and not the accuracy",
+    "parameterise everything": "a property of the trainer, which no field changes",
+    "understand your model and data": "a report of the run, which it does not change",
+}
+PRACTICES = tuple(_SWITCHES)

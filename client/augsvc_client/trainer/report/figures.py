@@ -18,8 +18,8 @@ from PIL import Image
 
 from augsvc_client.text import printable
 from augsvc_client.trainer.report.calibration import Calibration
+from augsvc_client.trainer.report.samples import Images, SampleGrid
 from augsvc_client.trainer.training.loop import Epoch
-from augsvc_client.trainer.training.sample_grid import Images, SampleGrid
 
 INK, FAINT, BLUE = "#1f2430", "#d5d9e0", "#2563c9"
 _DPI = 150

@@ -1,35 +1,61 @@
-"""Building blocks of an HTML page without external files, light or dark as the reader's system."""
+"""One HTML page without external files, light or dark as the reader's system.
+
+title, {heading: [sentence, Table, Figure, …]} → document → HTML
+"""
 
 import base64
-from collections.abc import Sequence
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from augsvc_client.trainer.report.tables import escape_html
+from augsvc_client.text import printable
+from augsvc_client.trainer.report.tables import Rows
 
 
-def document(title: str, parts: Sequence[str]) -> str:
-    """A page with a title and HTML fragments, such as those of the functions below and `html_table`."""
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text, the first one the header; `wrap`: cells contain sentences."""
+
+    rows: Rows
+    wrap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A PNG image; it keeps its white ground on a dark page."""
+
+    caption: str
+    png: bytes
+
+
+def document(title: str, sections: Mapping[str, Sequence[str | Table | Figure]]) -> str:
+    """A page of sections by heading; all text is foreign text, without markup and unprintable characters."""
+    parts = [f"<h2>{_escape(heading)}</h2>{''.join(map(_render, contents))}" for heading, contents in sections.items()]
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape_html(title)}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body><main>'
-        f"<h1>{escape_html(title)}</h1>{''.join(parts)}</main></body></html>\n"
+        f"<h1>{_escape(title)}</h1>{''.join(parts)}</main></body></html>\n"
     )
 
 
-def heading(text: str) -> str:
-    """A section heading."""
-    return f"<h2>{escape_html(text)}</h2>"
+def _render(part: str | Table | Figure) -> str:
+    if isinstance(part, str):
+        return f"<p>{_escape(part)}</p>"
+    if isinstance(part, Figure):
+        data, text = base64.b64encode(part.png).decode(), _escape(part.caption)
+        return f'<figure><img src="data:image/png;base64,{data}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+    header, *body = part.rows
+    lines = "".join(f"<tr>{_cells(row, 'td')}</tr>" for row in body)
+    attribute = ' class="wrap"' if part.wrap else ""
+    return f"<div><table{attribute}><thead><tr>{_cells(header, 'th')}</tr></thead><tbody>{lines}</tbody></table></div>"
 
 
-def paragraph(text: str) -> str:
-    """A paragraph of plain text."""
-    return f"<p>{escape_html(text)}</p>"
+def _cells(row: Sequence[str], tag: str) -> str:
+    return "".join(f"<{tag}>{_escape(cell)}</{tag}>" for cell in row)
 
 
-def figure(caption: str, png: bytes) -> str:
-    """An image with a caption; it keeps its white ground on a dark page."""
-    data = base64.b64encode(png).decode()
-    text = escape_html(caption)
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+def _escape(text: str) -> str:
+    return html.escape(printable(text))
 
 
 _STYLE = """

@@ -11,11 +11,17 @@ from torch import nn
 
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.models.build import BUILTIN_MODELS, build_model
-from augsvc_client.trainer.report.diversity import Diversity, Overlap, measure_diversity, measure_overlap
+from augsvc_client.trainer.report.samples import (
+    Diversity,
+    Overlap,
+    SampleGrid,
+    collect_sample_grid,
+    measure_diversity,
+    measure_overlap,
+)
 from augsvc_client.trainer.training.data import training_loader
 from augsvc_client.trainer.training.device import median_ms, time_ms
 from augsvc_client.trainer.training.learner import Batch, input_tensor
-from augsvc_client.trainer.training.sample_grid import SampleGrid, collect_sample_grid
 
 _GRID_EPOCHS = 6
 _PAIRED_RUNS = 15
@@ -39,7 +45,7 @@ class PoolingTimes:
 class Measurements:
     """Of one run: `input_range` of a training batch (for audio behind the front end), latency of a sample on `device`.
 
-    `overlap` is None for large datasets, `pooling` for networks of installed packages.
+    `overlap` is None for large datasets, `pooling` for networks of installed packages, `grid` for audio.
     """
 
     overlap: Overlap | None
@@ -48,6 +54,7 @@ class Measurements:
     latency_ms: float
     pooling: PoolingTimes | None
     device: str
+    grid: SampleGrid | None = None
 
 
 def measure(outcome: Outcome) -> Measurements:
@@ -56,6 +63,8 @@ def measure(outcome: Outcome) -> Measurements:
         batch = next(iter(loader))
         overlap = measure_overlap(loader.stream, outcome.recipe.data.batch_size)
         diversity = measure_diversity(loader.stream)
+        epochs = min(_GRID_EPOCHS, len(outcome.history))
+        grid = None if outcome.inputs.rate else collect_sample_grid(loader.stream, outcome.classes, epochs)
     return Measurements(
         overlap=overlap,
         diversity=diversity,
@@ -63,15 +72,8 @@ def measure(outcome: Outcome) -> Measurements:
         latency_ms=_measure_latency_ms(outcome),
         pooling=time_pooling_orders(outcome),
         device=next(outcome.model.parameters()).device.type,
+        grid=grid,
     )
-
-
-def read_sample_grid(outcome: Outcome) -> SampleGrid | None:
-    """Training samples as stored and in the first epochs; None for audio. Raises the client's errors."""
-    if outcome.inputs.rate:
-        return None
-    with training_loader(outcome.recipe, outcome.url, outcome.versions) as loader:
-        return collect_sample_grid(loader.stream, outcome.classes, min(_GRID_EPOCHS, len(outcome.history)))
 
 
 def _input_range(outcome: Outcome, batch: Batch) -> tuple[float, float]:

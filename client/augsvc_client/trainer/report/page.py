@@ -3,8 +3,6 @@
 Outcome → measure → sections of tables and figures → HTML
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from augsvc_client.trainer.experiments.findings import SanityResult
@@ -19,10 +17,10 @@ from augsvc_client.trainer.report.figures import (
     draw_sample_grid,
     figure_text,
 )
-from augsvc_client.trainer.report.html import document, figure, heading, paragraph
-from augsvc_client.trainer.report.measurements import Measurements, measure, read_sample_grid
+from augsvc_client.trainer.report.html import Figure, Table, document
+from augsvc_client.trainer.report.measurements import Measurements, measure
 from augsvc_client.trainer.report.practices import Run, review_practices
-from augsvc_client.trainer.report.tables import format_fraction, html_table
+from augsvc_client.trainer.report.tables import format_fraction
 from augsvc_client.trainer.training.data import test_loader
 from augsvc_client.trainer.training.evaluate import Predictions
 
@@ -43,17 +41,21 @@ def render_run_page(
     measured = measure(outcome)
     ablated = "" if ablation is None else ablation.title
     run = Run(outcome=outcome, measured=measured, members=members, ablated=ablated, sanity=sanity)
-    sections = [
-        *_summary(outcome, measured),
-        *_training(outcome),
-        *(part for name, predictions in outcome.predictions.items() for part in _test(outcome, name, predictions)),
-        *([] if ablation is None else _ablation(ablation)),
-        *_practices(run),
-    ]
+    sections: dict[str, list[str | Table | Figure]] = {"Summary": _summary(outcome, measured)}
+    if (grid := measured.grid) is not None:
+        caption = f"As stored, and below in each epoch: {', '.join(grid.names)}"
+        sections["Samples that the network saw"] = [Figure(caption, draw_sample_grid(grid))]
+    sections["Learning curves"] = [Figure("Loss and accuracy", draw_curves(outcome.history))]
+    for name, predictions in outcome.predictions.items():
+        sections[f"Test: {name}"] = _test(outcome, name, predictions)
+    if ablation is not None:
+        sections[ablation.title] = [Table(ablation.rows(), wrap=True), ablation.caption]
+    practices = [(str(row.number), row.practice, row.state, row.effect) for row in review_practices(run)]
+    sections["Best practices in this run"] = [Table([("", "practice", "in this run", "effect"), *practices], wrap=True)]
     return document(f"A run on {outcome.recipe.data.dataset}", sections)
 
 
-def _summary(outcome: Outcome, measured: Measurements) -> list[str]:
+def _summary(outcome: Outcome, measured: Measurements) -> list[str | Table | Figure]:
     facts, pace = outcome.facts, outcome.pace
     half_bytes = sum(
         tensor.numel() * (2 if tensor.is_floating_point() else tensor.element_size())
@@ -73,52 +75,30 @@ def _summary(outcome: Outcome, measured: Measurements) -> list[str]:
         ("training", f"{pace.train_s:.1f} s, {pace.images_per_s:,.0f} samples/s", ""),
         ("waiting for data", f"{pace.wait_share:.1%}", ""),
     ]
-    return [
-        heading("Summary"),
-        html_table([("test", "accuracy", "95 % interval (Wilson)", "balanced accuracy"), *accuracies]),
-        html_table(costs),
-    ]
+    header = ("test", "accuracy", "95 % interval (Wilson)", "balanced accuracy")
+    return [Table([header, *accuracies]), Table(costs)]
 
 
-def _training(outcome: Outcome) -> list[str]:
-    grid = read_sample_grid(outcome)
-    samples = (
-        []
-        if grid is None
-        else [
-            heading("Samples that the network saw"),
-            figure(f"As stored, and below in each epoch: {', '.join(grid.names)}", draw_sample_grid(grid)),
-        ]
-    )
-    return [*samples, heading("Learning curves"), figure("Loss and accuracy", draw_curves(outcome.history))]
-
-
-def _test(outcome: Outcome, name: str, predictions: Predictions) -> list[str]:
-    score = predictions.score
-    parts = [heading(f"Test: {name}")]
+def _test(outcome: Outcome, name: str, predictions: Predictions) -> list[str | Table | Figure]:
+    score, looks = predictions.score, outcome.best_of.get(name)
     if not score.samples:
-        return [*parts, paragraph("This test has no samples.")]
+        return ["This test has no samples."]
     calibration = compute_calibration(predictions)
-    if name in outcome.best_of:
-        parts.append(
-            paragraph(
-                f"Early stopping selected the best of {outcome.best_of[name]} evaluations on this same test set: the accuracy "
-                "is optimistic for other samples."
-            )
-        )
+    selected = (
+        f"Early stopping selected the best of {looks} evaluations on this same test set: the accuracy is optimistic for other "
+        "samples."
+    )
     return [
-        *parts,
-        paragraph(
-            f"{score.correct} of {score.samples} correct, {score.accuracy:.1%}. "
-            f"Expected calibration error {calibration.error:.3f}."
-        ),
-        figure("Confusion: true class by row", draw_confusion(predictions.confusion(), outcome.classes)),
-        figure("Calibration: accuracy against confidence", draw_reliability(calibration)),
+        *([selected] if looks else []),
+        f"{score.correct} of {score.samples} correct, {score.accuracy:.1%}. "
+        f"Expected calibration error {calibration.error:.3f}.",
+        Figure("Confusion: true class by row", draw_confusion(predictions.confusion(), outcome.classes)),
+        Figure("Calibration: accuracy against confidence", draw_reliability(calibration)),
         *([] if outcome.inputs.rate else _worst_errors(outcome, name, predictions)),
     ]
 
 
-def _worst_errors(outcome: Outcome, name: str, predictions: Predictions) -> list[str]:
+def _worst_errors(outcome: Outcome, name: str, predictions: Predictions) -> list[Figure]:
     """The most confident errors, read from the server again."""
     rows = predictions.worst_errors(_SHOWN_ERRORS)
     if not len(rows):
@@ -131,16 +111,4 @@ def _worst_errors(outcome: Outcome, name: str, predictions: Predictions) -> list
         + f", {predictions.confidence[row]:.0%}"
         for row in rows
     ]
-    return [figure("Worst errors: true → predicted, confidence", draw_errors(images, captions))]
-
-
-def _ablation(ablation: PairedScores) -> list[str]:
-    return [heading(ablation.title), html_table(ablation.rows(), wrap=True), paragraph(ablation.caption)]
-
-
-def _practices(run: Run) -> list[str]:
-    rows: Sequence[Sequence[str]] = [
-        ("", "practice", "in this run", "effect"),
-        *((str(row.number), row.practice, row.state, row.effect) for row in review_practices(run)),
-    ]
-    return [heading("Best practices in this run"), html_table(rows, wrap=True)]
+    return [Figure("Worst errors: true → predicted, confidence", draw_errors(images, captions))]

@@ -22,9 +22,7 @@ State = Literal["on", "off", "not applicable"]
 Effect = str
 Review = tuple[State, Effect]
 
-_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 _SATURATING = (nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Softsign, nn.LogSigmoid, nn.RNN, nn.LSTM, nn.GRU)
-_ACTIVATIONS = (nn.PReLU, nn.ELU, nn.ReLU)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +95,8 @@ def _dropout(run: Run) -> Effect:
     return f"rate {dropouts[0].p:g}, in {_count(len(dropouts), 'module')}" if dropouts else "none"
 
 
-def _pooling(run: Run) -> Effect:
-    return _kinds(run, _POOLS)
-
-
 def _saturation(run: Run) -> Review:
-    found = _kinds(run, _SATURATING)
+    found = _kinds(run, *_SATURATING)
     return _on(not found), found or "no such module"
 
 
@@ -122,11 +116,7 @@ def _activation(run: Run) -> Effect:
         float(module.weight.detach().mean()) for module in run.outcome.model.modules() if type(module) is nn.PReLU
     ]
     learned = f"; mean slopes after training from {min(slopes):.2f} to {max(slopes):.2f}" if slopes else ""
-    return _kinds(run, _ACTIVATIONS) + learned
-
-
-def _normalisation(run: Run) -> Effect:
-    return _kinds(run, (nn.BatchNorm2d,)) or "none"
+    return _kinds(run, nn.PReLU, nn.ELU, nn.ReLU) + learned
 
 
 def _input_scale(run: Run) -> Review:
@@ -149,14 +139,6 @@ def _ensemble(run: Run) -> Review:
     if run.members > 1:
         return "on", f"one of {run.members}: the gain is in ensemble.json"
     return "off", "one network: use augsvc-train --ensemble 5"
-
-
-def _xavier(run: Run) -> Effect:
-    return ", ".join(run.outcome.facts.xavier) or "none"
-
-
-def _convolutions(run: Run) -> Effect:
-    return _kinds(run, (nn.Linear,)) or "no fully connected layer"
 
 
 def _pointwise(run: Run) -> Review:
@@ -202,16 +184,16 @@ _REVIEWS: Sequence[Callable[[Run], Effect | Review]] = (
     _augmentation,
     _sanity,
     _dropout,
-    _pooling,
+    lambda run: _kinds(run, nn.MaxPool2d, nn.AvgPool2d),
     _saturation,
     _order,
     _activation,
-    _normalisation,
+    lambda run: _kinds(run, nn.BatchNorm2d) or "none",
     _input_scale,
     _size,
     _ensemble,
-    _xavier,
-    _convolutions,
+    lambda run: ", ".join(run.outcome.facts.xavier) or "none",
+    lambda run: _kinds(run, nn.Linear) or "no fully connected layer",
     _pointwise,
     _device,
     _parameters,
@@ -219,7 +201,7 @@ _REVIEWS: Sequence[Callable[[Run], Effect | Review]] = (
 )
 
 
-def _kinds(run: Run, kinds: tuple[type[nn.Module], ...]) -> str:
+def _kinds(run: Run, *kinds: type[nn.Module]) -> str:
     """The modules of these kinds, as "3 × MaxPool2d"; empty without one."""
     names = [type(module).__name__ for module in run.outcome.model.modules() if isinstance(module, kinds)]
     return ", ".join(f"{names.count(name)} × {name}" for name in sorted(set(names)))

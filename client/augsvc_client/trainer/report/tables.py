@@ -1,6 +1,5 @@
-"""One table of text, as HTML, Markdown or for the console; its first row is the header."""
+"""One table of text, as Markdown or for the console; its first row is the header."""
 
-import html
 from collections.abc import Sequence
 from typing import Literal
 
@@ -16,19 +15,6 @@ Rows = Sequence[Sequence[str]]
 def format_fraction(value: float | None) -> str:
     """A fraction as "97.5%"; "no samples" for None."""
     return "no samples" if value is None else f"{value:.1%}"
-
-
-def escape_html(text: str) -> str:
-    """Foreign text for an HTML page: without markup and unprintable characters."""
-    return html.escape(printable(text))
-
-
-def html_table(rows: Rows, *, wrap: bool = False) -> str:
-    """An HTML table; `wrap`: cells contain sentences."""
-    header, *body = rows
-    lines = "".join(f"<tr>{_html_cells(row, 'td')}</tr>" for row in body)
-    attribute = ' class="wrap"' if wrap else ""
-    return f"<div><table{attribute}><thead><tr>{_html_cells(header, 'th')}</tr></thead><tbody>{lines}</tbody></table></div>"
 
 
 def markdown_table(rows: Rows) -> str:
@@ -60,7 +46,3 @@ def console_list(rows: Rows) -> Text:
         lines.append(f"{number:>2}  {title}")
         lines += [f"    {name}: {cell}" for name, cell in zip(header[2:], cells, strict=True) if cell]
     return Text("\n".join(map(printable, lines)))
-
-
-def _html_cells(row: Sequence[str], tag: str) -> str:
-    return "".join(f"<{tag}>{escape_html(cell)}</{tag}>" for cell in row)

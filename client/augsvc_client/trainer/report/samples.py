@@ -1,8 +1,10 @@
-"""Measurements of a run's order and augmentation, on batches of its stream.
+"""What a run's order and augmentation made of its samples, read from its stream again.
 
-Stream → measure_overlap (repeated pairs in minibatches), measure_diversity (distinct views and their distances)
+Stream → measure_overlap (repeated pairs in minibatches), measure_diversity (distinct views and their distances),
+collect_sample_grid (samples as stored and as augmented)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import prod
@@ -16,9 +18,11 @@ from augsvc_client.trainer.training.data import read_order, unshuffled
 _EPOCHS, _SAMPLES = 4, 64
 _MAX_VALUES = 1 << 25  # of all views: 134 MB as float32
 _MAX_SAMPLES = 16_384  # in a dataset whose order is measured
+_CANDIDATES = 64  # samples read to find one of each class
 
 Order = npt.NDArray[np.int64]  # dataset indices
 Views = npt.NDArray[np.float32]  # epochs, samples, values
+Images = npt.NDArray[np.uint8]  # N,C,H,W
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,15 @@ class Diversity:
     views: int
     within: float
     between: float
+
+
+@dataclass(frozen=True, slots=True)
+class SampleGrid:
+    """N samples as stored and as the network got them: class names, and images N,C,H,W, `augmented` by epoch."""
+
+    names: tuple[str, ...]
+    original: Images
+    augmented: tuple[Images, ...]
 
 
 def measure_overlap(stream: Stream, batch_size: int) -> Overlap | None:
@@ -84,6 +97,29 @@ def compute_diversity(views: Views) -> Diversity:
     within = _distance(views[1:], views[:-1])
     between = _distance(views[:, 1:], views[:, :-1])
     return Diversity(len(hashes) / len(flat), len(flat), within, between)
+
+
+def collect_sample_grid(stream: Stream, classes: Sequence[str], epochs: int, columns: int = 10) -> SampleGrid:
+    """Up to `columns` samples, of different classes if possible, in each of the first `epochs` epochs.
+
+    The unshuffled stream shows what the network got from the shuffled one.
+    """
+    augmented, plain = unshuffled(stream), unshuffled(stream, pipeline="none")
+    count = min(_CANDIDATES, stream.samples)
+    candidates = [i * stream.samples // count for i in range(count)]
+    stored = {position: plain.batch(0, position, 1) for position in candidates}
+    labels = {position: int(arrays["label"][0]) for position, arrays in stored.items()}
+    of_each = {label: position for position, label in reversed(labels.items())}  # the first of every class
+    few = list(dict.fromkeys([*of_each.values(), *labels]))[:columns]
+    chosen = sorted(few, key=lambda position: (labels[position], position))
+    return SampleGrid(
+        names=tuple(classes[labels[position]] for position in chosen),
+        original=np.concatenate([stored[position]["image"] for position in chosen]),
+        augmented=tuple(
+            np.concatenate([augmented.batch(epoch, position, 1)["image"] for position in chosen])
+            for epoch in range(epochs)
+        ),
+    )
 
 
 def _distance(a: Views, b: Views) -> float:
