@@ -1,6 +1,6 @@
 """Labels of a training dataset, and test samples that it contains too.
 
-training and test Stream → compare_datasets → Comparison → check_classes, check_new_samples: two gates of `--sanity`
+training and test Stream → compare_datasets → Comparison: what two gates of `--sanity` judge
 """
 
 from collections.abc import Iterator, Set
@@ -11,14 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.client.stream import Stream
-from augsvc_client.trainer.experiments.findings import Finding
 from augsvc_client.wire import Arrays
 
 _MAX_SAMPLES = 4096  # read of each dataset, in a random order
 _SIDE, _SECONDS = 32, 1.0  # at most: equal samples are equal on any canvas
 _CHUNK = 256
-_MAX_IMBALANCE = 10  # of the largest class to the smallest one
-_MAX_REPEATED = 0.001  # of the test samples; large public datasets repeat a few
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,41 +39,6 @@ def compare_datasets(training: Stream, test: Stream, left_out: Set[int]) -> Comp
         known.update(digest for _, digest in _digests(batch))
     digests = [digest for batch in _read_small(test) for index, digest in _digests(batch) if index not in left_out]
     return Comparison(np.concatenate(labels), sum(digest in known for digest in digests), len(digests))
-
-
-def check_classes(
-    comparison: Comparison | None, classes: int, left_out: Set[int] = frozenset(), *, weighted: bool = False
-) -> Finding:
-    """Classes of very different sizes are learnt badly, and the accuracy hides it; those in `left_out` are not judged."""
-    gate = "classes"
-    if comparison is None:
-        return Finding(gate, True, "not read")
-    sizes = np.bincount(comparison.labels, minlength=classes).tolist()
-    counts = {i: size for i, size in enumerate(sizes) if i not in left_out}
-    smallest, largest = min(counts, key=lambda i: counts[i]), max(counts, key=lambda i: counts[i])
-    fewest, most = counts[smallest], counts[largest]
-    measured = f"from {fewest} to {most} samples of a class, {sum(counts.values())} samples"
-    if not fewest:
-        fault = f"class {smallest} has no training samples: check the folder, or leave the class out"
-    elif most > _MAX_IMBALANCE * fewest and not weighted:
-        fault = (
-            f"class {smallest} is far smaller than class {largest}, so the accuracy hides its errors: "
-            "set training.class_weights=balanced or data.per_class, and read the balanced accuracy"
-        )
-    else:
-        fault = ""
-    return Finding(gate, not fault, measured, fault)
-
-
-def check_new_samples(comparison: Comparison | None) -> Finding:
-    """Test samples that are training samples too make the accuracy optimistic."""
-    gate = "new test samples"
-    if comparison is None or not comparison.compared:
-        return Finding(gate, True, "no sample to compare")
-    measured = f"{comparison.repeated} of {comparison.compared} test samples are training samples, pixel by pixel"
-    passed = comparison.repeated <= _MAX_REPEATED * comparison.compared
-    fault = "the test contains training samples, so its accuracy is optimistic: split the files again"
-    return Finding(gate, passed, measured, "" if passed else fault)
 
 
 def _read_small(stream: Stream) -> Iterator[Arrays]:

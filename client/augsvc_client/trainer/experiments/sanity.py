@@ -9,18 +9,18 @@ the schedule spread over the gate's steps.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from itertools import cycle, islice
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from augsvc_client.loaders.remote import RemoteDataLoader
 from augsvc_client.trainer.distributed import broadcast_flag
-from augsvc_client.trainer.experiments.comparison import Comparison, check_classes, check_new_samples, compare_datasets
+from augsvc_client.trainer.experiments.comparison import Comparison, compare_datasets
 from augsvc_client.trainer.experiments.findings import Finding
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.data import read_test_batches, test_loader, training_indices, training_loader
@@ -32,7 +32,11 @@ _OVERFIT_STEPS = 150  # the included networks need 20 to 60
 _HELD_OUT_STEPS = 100
 _TRAINING_BATCHES, _HELD_OUT_BATCHES = 6, 4
 _MAX_LOSS_RATIO = 2.0  # of the initial loss to log K: Kaiming initialisation of the last layer gives 1.0 to 1.5
+_MAX_IMBALANCE = 10  # of the largest class to the smallest one
+_MAX_REPEATED = 0.001  # of the test samples; large public datasets repeat a few
 _CHANCE_SDS = 4.0  # standard deviations of guessing above chance that count as learning
+
+Verdict = tuple[str, str]  # what was measured, and the likely fault with its remedy; empty if the gate is passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,12 @@ class Setup:
     augmented: Batch
     training: Sequence[Batch]
     held_out: Sequence[Batch]
-    low: float = -1.0
-    high: float = 1.0
-    comparison: Comparison | None = None
-    weighted: bool = False
-    left_out: Set[int] = frozenset()
-    pretrained: bool = False
+    low: float
+    high: float
+    comparison: Comparison
+    weighted: bool
+    left_out: Set[int]
+    pretrained: bool
 
 
 def build_setup(recipe: Recipe, url: str) -> Setup:
@@ -106,55 +110,36 @@ def _read(loader: RemoteDataLoader, limit: int) -> list[Batch]:
 
 def run_gates(setup: Setup) -> Iterator[Finding]:
     """The findings, gate by gate, up to the first failure; of several ranks, rank 0 decides whether a gate passed."""
-    gates: Sequence[Callable[[Setup], Finding]] = (
-        _check_inputs,
-        _check_augmented_inputs,
-        lambda setup: check_classes(setup.comparison, setup.classes, setup.left_out, weighted=setup.weighted),
-        _check_outputs,
-        _check_initial_loss,
-        _check_gradient,
-        _check_weights_move,
-        _check_overfitting,
-        lambda setup: check_new_samples(setup.comparison),
-        _check_held_out,
-    )
-    for gate in gates:
-        finding = gate(setup)
-        finding = replace(finding, passed=broadcast_flag(finding.passed))
-        yield finding
-        if not finding.passed:
+    for name, gate in _GATES.items():
+        measured, fault = gate(setup)
+        passed = broadcast_flag(not fault)
+        yield Finding(name, passed, measured, fault)
+        if not passed:
             return
 
 
-def _check_inputs(setup: Setup) -> Finding:
+def _check_inputs(setup: Setup) -> Verdict:
     x = input_tensor(setup.few)
     classes = len(set(setup.few["label"].tolist()))
     measured = f"from {float(x.min()):.2f} to {float(x.max()):.2f}, {len(x)} samples of {classes} classes"
     if _is_out_of_range(x, setup):
-        fault = f"images should be in [{setup.low:g}, {setup.high:g}]: check data.scale"
-    elif bool((x == x[:1]).all()):
-        fault = "all samples are identical: check the dataset"
-    elif classes < 2:
-        fault = "all samples are of one class: check the dataset's labels"
-    else:
-        fault = ""
-    return Finding("inputs", not fault, measured, fault)
+        return measured, f"images should be in [{setup.low:g}, {setup.high:g}]: check data.scale"
+    if bool((x == x[:1]).all()):
+        return measured, "all samples are identical: check the dataset"
+    return measured, "all samples are of one class: check the dataset's labels" if classes < 2 else ""
 
 
-def _check_augmented_inputs(setup: Setup) -> Finding:
+def _check_augmented_inputs(setup: Setup) -> Verdict:
     x = input_tensor(setup.augmented)
     flat = x.flatten(1)
     constant = int((flat.amin(dim=1) == flat.amax(dim=1)).sum())
     measured = f"from {float(x.min()):.2f} to {float(x.max()):.2f}, {constant} of {len(x)} samples are constant"
     if _is_out_of_range(x, setup):
-        fault = f"the pipeline moves images out of [{setup.low:g}, {setup.high:g}]: check data.pipeline"
-    elif constant > len(x) // 2:
-        fault = "the pipeline erases most samples completely: check data.pipeline"
-    elif bool((x == x[:1]).all()):
-        fault = "the pipeline makes all samples identical: check data.pipeline"
-    else:
-        fault = ""
-    return Finding("augmented inputs", not fault, measured, fault)
+        return measured, f"the pipeline moves images out of [{setup.low:g}, {setup.high:g}]: check data.pipeline"
+    if constant > len(x) // 2:
+        return measured, "the pipeline erases most samples completely: check data.pipeline"
+    identical = bool((x == x[:1]).all())
+    return measured, "the pipeline makes all samples identical: check data.pipeline" if identical else ""
 
 
 def _is_out_of_range(x: torch.Tensor, setup: Setup) -> bool:
@@ -163,128 +148,159 @@ def _is_out_of_range(x: torch.Tensor, setup: Setup) -> bool:
     return x.ndim == 4 and not (setup.low - slack <= float(x.min()) and float(x.max()) <= setup.high + slack)
 
 
-def _check_outputs(setup: Setup) -> Finding:
+def _check_classes(setup: Setup) -> Verdict:
+    """Classes of very different sizes are learnt badly, and the accuracy hides it."""
+    sizes = np.bincount(setup.comparison.labels, minlength=setup.classes).tolist()
+    counts = {i: size for i, size in enumerate(sizes) if i not in setup.left_out}
+    smallest, largest = min(counts, key=lambda i: counts[i]), max(counts, key=lambda i: counts[i])
+    fewest, most = counts[smallest], counts[largest]
+    measured = f"from {fewest} to {most} samples of a class, {sum(counts.values())} samples"
+    if not fewest:
+        return measured, f"class {smallest} has no training samples: check the folder, or leave the class out"
+    if most <= _MAX_IMBALANCE * fewest or setup.weighted:
+        return measured, ""
+    return measured, (
+        f"class {smallest} is far smaller than class {largest}, so the accuracy hides its errors: "
+        "set training.class_weights=balanced or data.per_class, and read the balanced accuracy"
+    )
+
+
+def _check_outputs(setup: Setup) -> Verdict:
     """The loss takes one logit per class."""
-    model, gate = setup.build().eval(), "outputs"
-    x = input_tensor(setup.few)
+    model, x = setup.build().eval(), input_tensor(setup.few)
     try:
         with torch.no_grad():
             outputs = model(x)
     except RuntimeError as err:
         reason = str(err).splitlines()[0][:200]
-        return Finding(gate, False, reason, f"the network cannot take inputs of the shape {tuple(x.shape)}")
+        return reason, f"the network cannot take inputs of the shape {tuple(x.shape)}"
     expected = (len(x), setup.classes)
     measured = f"shape {tuple(outputs.shape)}, from {float(outputs.min()):.2f} to {float(outputs.max()):.2f}"
     if tuple(outputs.shape) != expected:
-        fault = f"the network should return one value per sample and class, {expected}: check its last layer"
-    elif not bool(outputs.isfinite().all()):
-        fault = "outputs are not finite: check the network's initial weights and its inputs"
-    elif 0 <= float(outputs.min()) < float(outputs.max()) <= 1:
-        fault = "outputs look like probabilities, but the loss takes logits: remove the last softmax or sigmoid"
-    else:
-        fault = ""
-    return Finding(gate, not fault, measured, fault)
+        return measured, f"the network should return one value per sample and class, {expected}: check its last layer"
+    if not bool(outputs.isfinite().all()):
+        return measured, "outputs are not finite: check the network's initial weights and its inputs"
+    if 0 <= float(outputs.min()) < float(outputs.max()) <= 1:
+        return (
+            measured,
+            "outputs look like probabilities, but the loss takes logits: remove the last softmax or sigmoid",
+        )
+    return measured, ""
 
 
-def _check_initial_loss(setup: Setup) -> Finding:
+def _check_initial_loss(setup: Setup) -> Verdict:
     """An untrained network should predict all classes alike, at a loss of log K."""
     if setup.pretrained:
-        return Finding("initial loss", True, "skipped: the network starts from given weights")
+        return "skipped: the network starts from given weights", ""
     model = setup.build().train()
-    with torch.no_grad(), _restored_buffers(model):
+    with torch.no_grad():
         losses = [
             float(functional.cross_entropy(model(input_tensor(batch)), batch["label"])) for batch in setup.training[:2]
         ]
     loss, expected = sum(losses) / len(losses), math.log(setup.classes)
-    passed = loss < _MAX_LOSS_RATIO * expected + 0.1  # a NaN fails too
-    fault = f"an untrained network should start near log {setup.classes}: its last layer or its inputs are too large"
-    return Finding("initial loss", passed, f"{loss:.2f}, log K is {expected:.2f}", "" if passed else fault)
+    measured = f"{loss:.2f}, log K is {expected:.2f}"
+    if loss < _MAX_LOSS_RATIO * expected + 0.1:  # a NaN fails
+        return measured, ""
+    return (
+        measured,
+        f"an untrained network should start near log {setup.classes}: its last layer or its inputs are too large",
+    )
 
 
-def _check_gradient(setup: Setup) -> Finding:
+def _check_gradient(setup: Setup) -> Verdict:
     """In test mode the output for a sample depends on that sample alone."""
     model = setup.build().eval()
     x = input_tensor(setup.few).clone().requires_grad_()
     chosen = len(x) // 2
     outputs = model(x)[chosen]
-    (
-        outputs * torch.arange(1, len(outputs) + 1, device=x.device)
-    ).sum().backward()  # a plain sum of log-softmax may cancel
+    weights = torch.arange(1, len(outputs) + 1, device=x.device)  # a plain sum of log-softmax may cancel
+    (outputs * weights).sum().backward()
     gradients = (x.grad if x.grad is not None else torch.zeros_like(x)).abs().flatten(1).amax(dim=1)
-    others = [i for i in range(len(x)) if i != chosen and gradients[i] > 0]
-    measured = f"the output for sample {chosen} depends on {int((gradients > 0).sum())} of {len(x)} samples"
-    if others:
-        fault = "samples of a batch leak into one another: check the network for a view, mean or norm over the batch dimension"
-    elif not gradients[chosen] > 0:
-        fault = "the output does not depend on the input: check the network for detach, a constant, or zero weights"
-    else:
-        fault = ""
-    return Finding("per-sample gradient", not fault, measured, fault)
+    depends = gradients > 0
+    measured = f"the output for sample {chosen} depends on {int(depends.sum())} of {len(x)} samples"
+    if int(depends.sum()) > int(depends[chosen]):
+        return measured, (
+            "samples of a batch leak into one another: check the network for a view, mean or norm over the batch dimension"
+        )
+    if not depends[chosen]:
+        return (
+            measured,
+            "the output does not depend on the input: check the network for detach, a constant, or zero weights",
+        )
+    return measured, ""
 
 
-def _check_weights_move(setup: Setup) -> Finding:
+def _check_weights_move(setup: Setup) -> Verdict:
     """A few steps must change every weight, through a gradient and not through weight decay alone."""
-    model = setup.build()
+    model = setup.build().train()
     learner = setup.learner(model, 3)
+    parameters = dict(model.named_parameters())
     listed = {id(value) for group in learner.optimiser.param_groups for value in group["params"]}
-    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    before = {name: value.detach().clone() for name, value in parameters.items()}
     with_gradient = set()
-    model.train()
     for _ in range(3):
         learner.step(setup.few)
-        with_gradient |= {
-            name for name, value in model.named_parameters() if value.grad is not None and value.grad.any()
-        }
-    parameters = dict(model.named_parameters())
+        with_gradient |= {name for name, value in parameters.items() if value.grad is not None and value.grad.any()}
     frozen = [name for name, value in parameters.items() if name not in with_gradient or id(value) not in listed]
     still = [name for name in parameters if name not in frozen and torch.equal(parameters[name], before[name])]
     moved = len(before) - len(frozen) - len(still)
     measured = f"{moved} of {len(before)} parameters moved in 3 steps"
     if frozen and (moved or still):
-        fault = (
+        return measured, (
             f"frozen: {_shorten(frozen)}; requires_grad is off, the optimiser lacks them, or no gradient reaches them"
         )
-    elif frozen:
-        fault = "nothing moves: no gradient arrives, or the optimiser has parameters of another network"
-    elif still:
-        fault = f"the learning rate is 0 or too low to change {_shorten(still)} in float32: raise optimiser.lr"
-    else:
-        fault = ""
-    return Finding("every weight moves", not fault, measured, fault)
+    if frozen:
+        return measured, "nothing moves: no gradient arrives, or the optimiser has parameters of another network"
+    if still:
+        return measured, (
+            f"the learning rate is 0 or too low to change {_shorten(still)} in float32: raise optimiser.lr"
+        )
+    return measured, ""
 
 
 def _shorten(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def _check_overfitting(setup: Setup) -> Finding:
+def _check_overfitting(setup: Setup) -> Verdict:
     """Without augmentation, any network can overfit a few samples."""
-    model = setup.build()
-    loss = train_steps(model, setup, [setup.few], _OVERFIT_STEPS)
-    model.train()
-    with torch.no_grad(), _restored_buffers(model), _without_dropout(model):
-        correct = model(input_tensor(setup.few)).argmax(dim=1) == setup.few["label"]
-    accuracy = float(correct.float().mean())
-    passed = accuracy > 0.99
-    fault = (
+    model, labels = setup.build(), setup.few["label"]
+    loss = _train(model, setup, [setup.few], _OVERFIT_STEPS)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()  # batch norm stays as in training
+    with torch.no_grad():
+        accuracy = float((model(input_tensor(setup.few)).argmax(dim=1) == labels).float().mean())
+    measured = f"accuracy {accuracy:.0%} on {len(labels)} samples, loss {loss:.3f}"
+    if accuracy > 0.99:
+        return measured, ""
+    return measured, (
         "the network cannot overfit a few samples: optimiser.lr is far too low or too high, the loss does not fit the task, "
         "or equal samples have different labels"
     )
-    gate = f"overfit {len(setup.few['label'])} samples"
-    return Finding(gate, passed, f"accuracy {accuracy:.0%}, loss {loss:.3f}", "" if passed else fault)
 
 
-def _check_held_out(setup: Setup) -> Finding:
+def _check_new_samples(setup: Setup) -> Verdict:
+    """Test samples that are training samples too make the accuracy optimistic."""
+    repeated, compared = setup.comparison.repeated, setup.comparison.compared
+    if not compared:
+        return "no sample to compare", ""
+    measured = f"{repeated} of {compared} test samples are training samples, pixel by pixel"
+    if repeated <= _MAX_REPEATED * compared:
+        return measured, ""
+    return measured, "the test contains training samples, so its accuracy is optimistic: split the files again"
+
+
+def _check_held_out(setup: Setup) -> Verdict:
     """Training must generalise to held-out samples; shuffled labels can be overfitted but do not generalise."""
-    gate = "held-out samples"
     model = setup.build()
-    train_steps(model, setup, setup.training, _HELD_OUT_STEPS)
+    _train(model, setup, setup.training, _HELD_OUT_STEPS)
     model.eval()
     with torch.no_grad():
         hits = [model(input_tensor(batch)).argmax(dim=1) == batch["label"] for batch in setup.held_out]
     labels, correct = torch.cat([batch["label"] for batch in setup.held_out]), torch.cat(hits).float()
     if not len(labels):
-        return Finding(gate, True, "skipped: all samples of the test are trained on")
+        return "skipped: all samples of the test are trained on", ""
     counts = labels.bincount()
     sizes = counts[counts > 0].float()
     accuracy = float((labels.bincount(weights=correct)[counts > 0] / sizes).mean())  # balanced over the classes
@@ -294,15 +310,16 @@ def _check_held_out(setup: Setup) -> Finding:
         f"balanced accuracy {accuracy:.0%} over {len(sizes)} classes, {len(labels)} samples; chance is {chance:.0%}"
     )
     if required >= 1:
-        return Finding(gate, True, measured + "; too few samples or classes to judge")
-    fault = (
+        return f"{measured}; too few samples or classes to judge", ""
+    if accuracy > required:
+        return measured, ""
+    return measured, (
         "the network does not generalise: labels are shuffled or shifted against the inputs, training and held-out samples "
         "are of different kinds, or optimiser.lr does not suit this network"
     )
-    return Finding(gate, accuracy > required, measured, "" if accuracy > required else fault)
 
 
-def train_steps(model: nn.Module, setup: Setup, batches: Sequence[Batch], steps: int) -> float:
+def _train(model: nn.Module, setup: Setup, batches: Sequence[Batch], steps: int) -> float:
     """Train for `steps` steps, cycling over the batches; returns the last loss."""
     model.train()
     learner, loss = setup.learner(model, steps), torch.tensor(math.nan)
@@ -311,20 +328,15 @@ def train_steps(model: nn.Module, setup: Setup, batches: Sequence[Batch], steps:
     return float(loss)
 
 
-@contextmanager
-def _restored_buffers(model: nn.Module) -> Iterator[None]:
-    """Restore the running statistics that a forward pass in training mode changes."""
-    saved = {name: value.clone() for name, value in model.named_buffers()}
-    yield
-    for name, value in model.named_buffers():
-        value.copy_(saved[name])
-
-
-@contextmanager
-def _without_dropout(model: nn.Module) -> Iterator[None]:
-    dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout) and module.training]
-    for dropout in dropouts:
-        dropout.eval()
-    yield
-    for dropout in dropouts:
-        dropout.train()
+_GATES: Mapping[str, Callable[[Setup], Verdict]] = {
+    "inputs": _check_inputs,
+    "augmented inputs": _check_augmented_inputs,
+    "classes": _check_classes,
+    "outputs": _check_outputs,
+    "initial loss": _check_initial_loss,
+    "per-sample gradient": _check_gradient,
+    "every weight moves": _check_weights_move,
+    "overfit a few samples": _check_overfitting,
+    "new test samples": _check_new_samples,
+    "held-out samples": _check_held_out,
+}
