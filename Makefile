@@ -12,7 +12,7 @@ TF_PIP := .venv-tf/bin/pip --disable-pip-version-check install --constraint benc
 
 help:
 	@echo "make demo    train on digits augmented by a local server (about 5 minutes, installation included)"
-	@echo "make evidence  measure the accuracy gain seed by seed: about 250 runs, resumable; writes docs/trainer.md"
+	@echo "make evidence  tune, then measure the accuracy gain seed by seed, resumable; writes docs/trainer.md"
 	@echo "make serve   start a development server on http://127.0.0.1:8000"
 	@echo "make test    run the test suite"
 	@echo "make soak    random faults, MINUTES=10 from SEED=0; compares every epoch with an undisturbed run"

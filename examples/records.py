@@ -35,6 +35,8 @@ def render_sources(sources: Mapping[str, Iterable[Source]]) -> str:
     for title, given in sources.items():
         for name in sorted({_name(source) for source in given}):
             titles.setdefault(name, []).append(title)
+    if len(titles) == 1:
+        return f"Measured with {next(iter(titles))}."
     lines = [f"{name} ({'; '.join(given)})" for name, given in titles.items()]
     return f"Measured with {'; '.join(lines)}."
 

@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,12 @@ def evidence(monkeypatch):
 
 
 @pytest.fixture
+def comparison(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    return importlib.import_module("comparison")
+
+
+@pytest.fixture
 def paired(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples")
     return importlib.import_module("paired")
@@ -43,13 +51,11 @@ def pairs(dataset):
 
 def test_the_document_shows_results_of_todays_pipelines(evidence):
     saved = evidence.load_results(evidence.RESULTS)
-    assert block("evidence") == [evidence.render_table(saved)], "stale: run make evidence"
-    for key, task in evidence.TASKS.items():
-        assert f"| {task.title}: clean |" in block("evidence")[0], f"{key} is stale: run make evidence"
+    assert block("evidence") == [evidence.render_tables(saved)], "stale: run make evidence"
 
 
-def test_the_document_shows_pairs_of_todays_pipelines(evidence, paired):
-    assert block("pairs") == [paired.render_table(pairs(dataset)) for dataset in ("glyphs", "voices")]
+def test_the_document_shows_pairs_of_todays_pipelines(evidence, comparison):
+    assert block("pairs") == [comparison.render_table(pairs(dataset)) for dataset in ("glyphs", "voices")]
     for dataset in ("glyphs", "voices"):
         for name, values in pairs(dataset)["variants"].items():
             if name in PRESETS:
@@ -63,36 +69,52 @@ def test_the_document_shows_the_saved_gains_of_the_advice(evidence):
     assert block("advice") == [advice.render_table(json.loads(advice.RESULTS.read_text()))]
 
 
-def test_results_of_a_preset_that_changed_are_stale(evidence, monkeypatch):
-    saved = evidence.load_results(evidence.RESULTS)
-    monkeypatch.setattr(evidence, "expand_pipeline", lambda pipeline: [{"op": "another"}])
-    assert not any(evidence.is_current(saved, key, task) for key, task in evidence.TASKS.items())
-    assert evidence.list_stale(saved)[0].startswith(
-        "digits, 5 of each: not shown, as its pipelines or settings are others"
-    )
-
-
 def entry(evidence, key, changed=None):
     """Results of one seed, with recipe fields that differ from the task's."""
     task = evidence.TASKS[key]
     recipe = task.recipe().override(changed or {}).model_dump(mode="json")
-    plain = dict.fromkeys(["clean", *task.corruptions], 0.5)
-    better = dict.fromkeys(plain, 0.75)
-    scores = {
-        name: [plain if name == "plain" else better] for each, v in evidence.VARIANTS.items() for name in v.names(each)
-    }
-    variants = {name: variant.values for name, variant in evidence.VARIANTS.items()}
-    sources = {name: [{"commit": "abc1234"}] for name in scores}
+    tuned = {field: values[0] for field, values in task.grid.items()} | {"training.epochs": 32}
+    pipelines = {"none": "none", **task.pipelines}
+    variants = {name: {"data.pipeline": evidence.expand_pipeline(ops), **tuned} for name, ops in pipelines.items()}
+    names = [*variants, *(f"{task.ensemble} #{i}" for i in range(5))]
+    tests = ["clean", *evidence.CORRUPTIONS]
+    scores = {name: [dict.fromkeys(tests, 0.5 if name == "none" else 0.75)] for name in names}
+    sources = {name: [{"commit": "abc1234"}] for name in names}
     return json.loads(json.dumps({"recipe": recipe, "variants": variants, "scores": scores, "sources": sources}))
+
+
+def test_corruptions_are_of_families_that_no_pipeline_has(evidence):
+    trained = {
+        step["op"]
+        for task in evidence.TASKS.values()
+        for p in task.pipelines.values()
+        for step in evidence.expand_pipeline(p)
+    }
+    assert {"affine", "gaussian_noise"} <= trained
+    assert not trained & set(evidence.CORRUPTIONS)
+
+
+def test_results_of_a_preset_or_a_grid_that_changed_are_stale(evidence, monkeypatch):
+    saved = {"digits-5": entry(evidence, "digits-5")}
+    task = evidence.TASKS["digits-5"]
+    assert evidence.is_current(saved, "digits-5", task)
+    other = replace(task, grid={**task.grid, "optimiser.lr": [0.5]})
+    assert not evidence.is_current(saved, "digits-5", other)
+    assert not evidence.is_current(saved, "digits-5", replace(task, pipelines={"light": "light"}))
+    monkeypatch.setitem(evidence.TASKS, "digits-5", other)
+    assert evidence.list_stale(saved) == ["digits, 5 of each: not shown, as its pipelines or settings are others now"]
+    assert "digits" not in evidence.render_tables(saved)
+    monkeypatch.setattr(evidence, "expand_pipeline", lambda pipeline: [{"op": "another"}])
+    assert not evidence.is_current(saved, "digits-5", task)
 
 
 def test_results_of_other_versions_are_named_and_stay(evidence, monkeypatch):
     here = evidence.describe_here()
     there = {**here, "packages": {**here["packages"], "torch": "1.0"}}
-    saved = {"digits": {**entry(evidence, "digits"), "sources": {"plain": [here]}}}
+    saved = {"digits-5": {**entry(evidence, "digits-5"), "sources": {"none": [here]}}}
     monkeypatch.setattr(evidence, "describe_here", lambda: here)
     assert evidence.list_stale(saved) == []
-    saved["digits"]["sources"]["plain"].append(there)
+    saved["digits-5"]["sources"]["none"].append(there)
     (line,) = evidence.list_stale(saved)
     assert "torch 1.0" in line.partition("here")[0]
 
@@ -104,36 +126,69 @@ def test_an_interval_is_that_of_students_t():
     assert str(MeanInterval.of([3.0])) == "+3.0"
 
 
+def rows_of(text):
+    """The cells of a Markdown table by their first one."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    return {first: cells for first, *cells in rows}
+
+
 def test_what_another_recipe_gave_is_not_in_the_table(evidence):
-    other = entry(evidence, "tones-5", {"optimiser.lr": 0.5})
-    text = evidence.render_table({"digits": entry(evidence, "digits"), "tones-5": other})
-    assert "| digits, all 1352: clean | 1 | 50.0 % | 75.0 % | +25.0 | 75.0 % | +25.0 | +0.0 |" in text
-    assert "tones" not in text
-    assert text.endswith(
-        "Measured with commit abc1234, versions not recorded, so that it may be stale (digits, all 1352)."
-    )
+    other = entry(evidence, "textures-5", {"evaluation.batch_size": 7})
+    text = evidence.render_tables({"digits-5": entry(evidence, "digits-5"), "textures-5": other})
+    rows = rows_of(text)
+    tuned = "(batch_size 10, lr 0.02, steps 160)"
+    assert rows[f"none {tuned}"] == ["50.0 %", "", "50.0 %", *[""] * 6]
+    assert rows[f"standard {tuned}"] == ["75.0 %", "+25.0", "75.0 %", *["+25.0"] * 6]
+    assert rows["standard, ensemble of 5"] == ["75.0 %", "+25.0", "75.0 %", *["+25.0"] * 6]
+    assert rows["standard, ensemble above its members"] == ["", "+0.0", "", *["+0.0"] * 6]
+    assert "textures" not in text
+    assert text.endswith("Measured with commit abc1234, versions not recorded, so that it may be stale.")
+
+
+def test_gains_are_paired_and_corruptions_are_averaged(comparison):
+    runs = {
+        "none": [{"clean": 0.5, "fog": 0.25, "jpeg": 0.75}, {"clean": 0.75, "fog": 0.5, "jpeg": 0.5}],
+        "it": [{"clean": 1.0, "fog": 0.5, "jpeg": 1.0}, {"clean": 1.0, "fog": 0.5, "jpeg": 0.75}],
+        "it #0": [{"clean": 0.75, "fog": 0.5, "jpeg": 0.5}, {"clean": 1.0, "fog": 0.25, "jpeg": 0.75}],
+        "it #1": [{"clean": 0.75, "fog": 0.0, "jpeg": 0.5}, {"clean": 0.5, "fog": 0.25, "jpeg": 0.25}],
+    }
+    header, *rows = comparison.Pairs(runs).rows()
+    assert header == ["", "clean", "gain over plain, n = 2", "corrupted, mean of 2", "gain", "fog", "jpeg"]
+    interval = {gains: str(MeanInterval.of(gains)) for gains in ((25, 25), (0, 0), (50, 25), (25, 12.5), (25, 0))}
+    assert rows[1] == [
+        "it",
+        "87.5 %",
+        interval[25, 25],
+        "50.0 %",
+        interval[0, 0],
+        *(str(MeanInterval.of(g)) for g in ((25, -25), (-25, 25))),
+    ]
+    assert rows[2][:5] == ["it, ensemble of 2", "100.0 %", interval[50, 25], "68.8 %", interval[25, 12.5]]
+    # members: clean 0.75 and 0.75, fog 0.25 and 0.25, jpeg 0.5 and 0.5
+    above = [(25, 25), (37.5, 25), (25, 25), (50, 25)]
+    assert rows[3] == ["it, ensemble above its members", "", *(str(MeanInterval.of(each)) for each in above[:1]), "",
+                       *(str(MeanInterval.of(each)) for each in above[1:])]  # fmt: skip
 
 
 def test_the_saved_runs_are_not_trained_again(evidence, url, tmp_path, monkeypatch):
     monkeypatch.setattr(variants, "_run_variant", None)  # else it would take hours
-    for key, task in evidence.TASKS.items():
-        file = tmp_path / f"{key}.json"
-        file.write_bytes((evidence.RESULTS / file.name).read_bytes())
+    for key in evidence.load_results(evidence.RESULTS):
+        shutil.copytree(evidence.RESULTS / key, tmp_path / key)
         with Progress(disable=True) as progress:
-            recipe, _ = resolve_recipe(task.recipe(), url)
-            scores = variants.run_variants(recipe, url, evidence.VARIANTS, progress, file, resume=True)
-        assert scores == json.loads(file.read_text())["scores"]
-        assert file.read_bytes() == (evidence.RESULTS / file.name).read_bytes()
+            evidence.TASKS[key].run(url, tmp_path / key, progress, evidence.SEEDS)
+        for file in (tmp_path / key).iterdir():
+            assert file.read_bytes() == (evidence.RESULTS / key / file.name).read_bytes()
 
 
-def test_runs_that_diverged_are_named(evidence, paired, monkeypatch):
+def test_runs_that_diverged_are_named(evidence, comparison):
     demo = importlib.import_module("demo")
-    lost = entry(evidence, "tones-5")
-    lost["scores"]["plain"][0] = dict.fromkeys(lost["scores"]["plain"][0])
-    (row,) = (line for line in evidence.render_table({"tones-5": lost}).splitlines() if ": clean |" in line)
-    assert row.endswith(": clean | 1 | diverged | 75.0 % | diverged | 75.0 % | diverged | +0.0 |")
+    lost = entry(evidence, "digits-5")
+    lost["scores"]["none"][0] = dict.fromkeys(lost["scores"]["none"][0])
+    rows = list(rows_of(evidence.render_tables({"digits-5": lost})).values())[2:]
+    assert rows[0][:2] == ["diverged", ""]
+    assert rows[1][:2] == ["75.0 %", "diverged"]
     runs = {"none": [{"test": 0.5}, {"test": None}], "light": [{"test": 0.5}, {"test": 0.25}]}
-    assert paired.Pairs(runs).rows()[1:] == [["none", "diverged", ""], ["light", "37.5 %", "diverged"]]
+    assert comparison.Pairs(runs).rows()[1:] == [["none", "diverged", ""], ["light", "37.5 %", "diverged"]]
     gain = demo.Gain({"whole": [{"clean": 0.5}, {"clean": 0.75}], "plain": [{"clean": 0.5}, {"clean": None}]})
     assert [row[1:] for row in gain.rows()[1:]] == [["62.5 %"], ["diverged"], ["diverged"]]
     assert demo.Gain({"whole": [{"clean": None}], "plain": [{"clean": None}]}).tests == []
@@ -166,7 +221,7 @@ def test_pairs_that_are_saved_are_not_trained_again(paired, url, tmp_path, capsy
     assert json.loads((tmp_path / "pairs.json").read_text())["scores"]["light"] != light
 
 
-def test_the_machine_reads_the_versions_that_networks_read(paired, url, tmp_path):
+def test_the_machine_reads_the_versions_that_networks_read(paired, comparison, url, tmp_path):
     recipe, _ = resolve_recipe(paired.build_recipe("digits", dict(map(parse_override, TINY))), url)
     others = []
 
@@ -185,7 +240,7 @@ def test_the_machine_reads_the_versions_that_networks_read(paired, url, tmp_path
     assert len(others) == 4 * recipe.ablation.seeds
     for versions in others[:2]:
         with pytest.raises(AugsvcError, match="version"):
-            paired.fit_machine(recipe, url, versions)
+            comparison.fit_machine(recipe, url, versions)
 
 
 def test_plain_and_augmented_are_tuned_alike_on_other_samples(paired, url, tmp_path, capsys):
@@ -202,4 +257,4 @@ def test_plain_and_augmented_are_tuned_alike_on_other_samples(paired, url, tmp_p
         assert len(means) == 2
         best = json.loads(max(means, key=means.get))
         assert saved["variants"][name]["optimiser.lr"] == best["optimiser.lr"]
-        assert f"{name} (optimiser.lr={best['optimiser.lr']})" in table
+        assert f"{name} (lr {best['optimiser.lr']})" in table
