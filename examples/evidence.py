@@ -8,7 +8,7 @@ order do not. Batch size, learning rate and steps of each pipeline, plain includ
 on samples of the training split that those runs did not train on, with seeds from 1000 up, which no pair has. The pipeline of
 textures was chosen on such samples before, out of six.
 
-Corrupted tests are of families that no pipeline here has, each with the operation's default parameters: nobody tuned them.
+Corrupted tests are of families that no pipeline here has, each with the operation's default parameters, which were not tuned.
 
 An interrupted run continues: the results of each run are saved in a folder for each task, with the pipelines as the service
 expands them, the commit and the versions. Results of other pipelines or settings than today's are not in the table, and are
