@@ -31,7 +31,7 @@ from augsvc_client.trainer.training.learner import input_tensor
 PLAIN, MACHINE = "none", "RBF SVM on raw pixels"
 CORRUPTED = "corrupted"
 FILE_NAME = "pairs.json"
-TUNING_SEED, MEMBERS = 1000, 5
+TUNING_SEED, TUNING_SEEDS, MEMBERS = 1000, 2, 5
 GRID = {"C": [1, 10, 100], "gamma": ["scale", 1e-3, 1e-2]}
 
 Operations = Sequence[Mapping[str, Any]]
@@ -49,7 +49,6 @@ class Comparison:
     pipelines: Mapping[str, str | Operations]
     ensembles: Collection[str] = ()
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    tuning_seeds: int = 3
 
     def run(self, url: str, out: Path, progress: Progress, seeds: int) -> dict[str, Any]:
         """Tune, train the pairs that `out` lacks, and return what `out` has of them; without seeds it tunes only."""
@@ -83,7 +82,7 @@ class Comparison:
         test = {"dataset": validation} if has_split else {"dataset": recipe.data.dataset, "unseen": True}
         others = {f"data.{name}_seed": TUNING_SEED for name in ("subset", "order", "aug")}
         fields = {"training.seed": TUNING_SEED, **others, "evaluation.tests": {"test": test}}
-        recipe = recipe.override({**fields, "ablation.seeds": self.tuning_seeds})
+        recipe = recipe.override({**fields, "ablation.seeds": TUNING_SEEDS})
         points = [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
         variants = {json.dumps(point): Variant(_fill(recipe, point, url)) for point in points}
         scores = run_variants(recipe, url, variants, progress, file, resume=True, origin={"commit": read_commit()})

@@ -42,7 +42,6 @@ def main(
         list[str] | None,
         typer.Option("--tune", help="Recipe field to tune: group.field=[value, value]; may be repeated."),
     ] = None,
-    tuning_seeds: Annotated[int, typer.Option(min=1, help="Runs of each combination.")] = 3,
     ensemble: Annotated[
         list[str] | None, typer.Option(help="Pipeline that trains ensembles of five; may be repeated.")
     ] = None,
@@ -60,7 +59,6 @@ def main(
         pipelines=pipelines,
         ensembles=ensemble or [],
         grid=grid,  # type: ignore[arg-type]  # tuning names the field of a value that is no list
-        tuning_seeds=tuning_seeds,
     )
     with progress_bars(console) as progress:
         saved = comparison.run(url, out, progress, seeds)

@@ -244,7 +244,7 @@ def test_the_machine_reads_the_versions_that_networks_read(paired, comparison, u
 
 
 def test_plain_and_augmented_are_tuned_alike_on_other_samples(paired, url, tmp_path, capsys):
-    paired.main(url, "digits", ["light"], tmp_path, 1, TINY, ["optimiser.lr=[1e-6, 0.1]"], 2)
+    paired.main(url, "digits", ["light"], tmp_path, 1, TINY, ["optimiser.lr=[1e-6, 0.1]"])
     saved = json.loads((tmp_path / "pairs.json").read_text())
     table = capsys.readouterr().out
     for name in ("none", "light"):
