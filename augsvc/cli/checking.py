@@ -7,7 +7,7 @@ from rich.progress import track
 
 from augsvc.cli.commands import CHECK_SAMPLES
 from augsvc.cli.common import report_errors, safe
-from augsvc.cli.start_bar import show_start
+from augsvc.cli.start_bar import start_engine
 from augsvc.data.catalog import Catalog
 from augsvc.data.source import Source
 from augsvc.engine.engine import Engine
@@ -26,8 +26,7 @@ def check_datasets(
 ) -> bool:
     """Whether the self-test succeeds and the datasets can be served; prints a line for each."""
     with report_errors(), open_engine(settings, catalog=catalog) as engine:
-        with show_start(console, console.print) as report:
-            engine.start(report)
+        start_engine(engine, console)
         arithmetic = measure_arithmetic(engine)
         console.print(f"arithmetic {arithmetic or '[red]none[/red]: the self-test fails, see the log'}")
         valid = [check_dataset(engine, name, every, strict, console) for name in names]

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from augsvc.cli.common import fail, name_table, print_table, report_errors, safe
 from augsvc.cli.shown import Shown
-from augsvc.cli.start_bar import show_start
+from augsvc.cli.start_bar import start_engine
 from augsvc.engine.opening import find_partners
 from augsvc.errors import SizeRequired
 from augsvc.http.app import open_engine
@@ -27,9 +27,7 @@ def preview(shown: Shown, out: Path, address: tuple[int, int, int]) -> None:
     """Writes a contact sheet. `address`: epoch, first position, number of samples."""
     spec = build_spec(shown, {})
     with report_errors(), open_engine(shown.settings, catalog=shown.catalog) as engine:
-        console = Console(stderr=True, emoji=False)
-        with show_start(console, console.print) as report:
-            engine.start(report)
+        start_engine(engine, Console(stderr=True, emoji=False))
         stream = engine.open(spec)
         batch = Range(*address, 0)
         engine.check(stream, batch)

@@ -1,11 +1,14 @@
 """How far a start is, for the person who waits: a bar on a terminal, else a line now and then."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from augsvc.engine.engine import Engine
 from augsvc.engine.start_progress import Lines, Report, StartProgress
 
 
@@ -19,6 +22,16 @@ def show_start(console: Console, write: Callable[[str], None]) -> Iterator[Repor
     with Progress(*columns, console=console, transient=True) as bar:
         console.show_cursor()  # a start that is interrupted ends the process at once, which would leave it hidden
         yield _Bar(bar, bar.add_task("starting", total=None, left=""))
+
+
+def start_engine(engine: Engine, console: Console) -> None:
+    """Starts an engine and shows how far it is. Ctrl-C exits at once: a kernel that is being compiled cannot be interrupted."""
+    try:
+        with show_start(console, console.print) as report:
+            engine.start(report)
+    except KeyboardInterrupt:
+        console.print(f"interrupted: {engine.progress.stopped}", highlight=False, soft_wrap=True)
+        os._exit(128 + signal.SIGINT)
 
 
 class _Bar:

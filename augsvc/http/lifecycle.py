@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
 from augsvc.engine.engine import Engine
-from augsvc.engine.start_progress import ShowStart, StartProgress, log_start
+from augsvc.engine.start_progress import ShowStart, log_start
 from augsvc.errors import AugsvcError, Draining, EngineLost, Starting
 from augsvc.http.reload import Reloader
 
@@ -28,6 +28,7 @@ class Lifecycle:
         self.draining = False
         self.failed = False
         self._starting: asyncio.Task[object] | None = None
+        self._shown = ExitStack()  # what shows the progress of the start
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -42,18 +43,21 @@ class Lifecycle:
         await asyncio.to_thread(self._engine.stop)
 
     def _start(self) -> None:
-        with self._show_start() as report:
-            self._engine.start(report)
+        with self._shown as shown:
+            self._engine.start(shown.enter_context(self._show_start()))
+
+    def hide_start(self) -> str:
+        """Ends what shows the start, before the process exits without waiting for it: a bar would stay on the last line.
+
+        Returns what the start leaves, for people.
+        """
+        self._shown.close()
+        return self._engine.progress.stopped
 
     @property
     def is_starting(self) -> bool:
         """Whether the self-test is still running, which compiles the kernels and cannot be interrupted."""
         return self._starting is not None and not self._starting.done()
-
-    @property
-    def progress(self) -> StartProgress:
-        """How far the start is."""
-        return self._engine.progress
 
     async def wait_started(self) -> None:
         """Returns when the self-test has succeeded or failed, in the event loop that runs the lifespan."""

@@ -110,7 +110,7 @@ def exit_now() -> None:
 
 def exit_unready(lifecycle: Lifecycle) -> None:
     """Exits the process with status 0: nothing is lost. Kernels are kept as they are compiled, where they can be."""
-    logger.warning("stopped before it was ready: %s", lifecycle.progress.stopped)
+    logger.warning("stopped before it was ready: %s", lifecycle.hide_start())
     os._exit(0)
 
 
