@@ -181,7 +181,7 @@ def test_absolute_paths_may_lead_through_links_to_the_folder(kaldi, tmp_path_fac
         ("train/text", "u1 one\n", "train/text: u2: has no line"),
         ("dev/segments", "s1 r1 1 1\ns2 r1 0 2\n", "dev/segments: s1: needs a recording, a beginning and a later end"),
         ("dev/segments", "s1 r1 nan 1\ns2 r1 0 2\n", "dev/segments: s1: needs"),
-        ("dev/segments", "s1 r9 0 1\ns2 r1 0 2\n", "the recording r9 is not in wav.scp"),
+        ("dev/segments", "s1 r9 0 1\ns2 r1 0 2\n", "the recording 'r9' is not in wav.scp"),
     ],
 )
 def test_tables_that_are_wrong_are_refused(kaldi, file, text, reason):
@@ -197,6 +197,16 @@ def test_a_segment_behind_the_end_is_undecodable(kaldi):
     assert len(val.read(0).audio) == RATE // 2
     with pytest.raises(Undecodable, match="ends before the interval"):
         val.read(1)
+
+
+def test_paths_outside_of_the_folder_are_one_line_with_a_count(kaldi):
+    paths = [f"utt{number:04} /corpora/other/{number}.wav" for number in range(2000)]
+    write(kaldi, "data/train/wav.scp", "\n".join(paths) + "\n")
+    with pytest.raises(ValueError) as refused:
+        open_kaldi(kaldi)
+    (line,) = (line for line in str(refused.value).split("\n") if "below the dataset's folder" in line)
+    assert "train/wav.scp: utt0000 names" in line
+    assert line.endswith("; likewise utt0001, utt0002 and 1,997 more")
 
 
 def test_a_segment_keeps_no_recording_in_memory(kaldi):

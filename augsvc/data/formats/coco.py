@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 
 from augsvc.data.formats.annotated import AnnotatedFormat
 from augsvc.data.formats.annotations import Annotations
-from augsvc.data.formats.coco_reader import CocoReader
+from augsvc.data.formats.coco_reader import CocoReader, name_element
 from augsvc.data.formats.dataset_root import DatasetRoot, join, require_below, require_folder
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.json_stream import BadJson, JsonStream
@@ -106,7 +106,7 @@ class CocoSettings(AnnotatedFormat):
                     try:
                         reader.add(name, element)
                     except ValueError as err:
-                        faults.add(f"{where}: {err}")
+                        faults.add(f"{where}: {err}", row=name_element(name, element))
             except OSError as err:
                 raise ValueError(f"{where} cannot be read ({err.strerror})") from err
             except BadJson as err:

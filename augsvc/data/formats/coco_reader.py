@@ -56,7 +56,7 @@ class CocoReader:
             try:
                 add(element)
             except ValueError as err:
-                raise ValueError(f"`{name}`, id {element.get('id')!r}: {err}") from err
+                raise ValueError(f"{name_element(name, element)}: {err}") from err
 
     def _add_image(self, image: Mapping[str, Any]) -> None:
         self._image_ids.append(_integer(image, "id"))
@@ -255,6 +255,11 @@ class CocoReader:
         if not has_area.all():
             notes.append(f"{int((~has_area).sum()):,} boxes without area in their image are left out")
         return notes
+
+
+def name_element(name: str, element: Any) -> str:
+    """An element of the list `name`, for messages."""
+    return f"`{name}`, id {element.get('id')!r}" if isinstance(element, dict) else f"`{name}`"
 
 
 def _rows_within(owners: I64, kept: Bools) -> I64:

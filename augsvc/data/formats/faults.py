@@ -1,37 +1,60 @@
 """What is wrong in the files of a dataset, named together: an operator mends it in one go and not line by line."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 MOST_FAULTS = 20  # that are named; the others are counted
+MOST_ROWS = 3  # that are named of those with the same fault
+_PARTICULAR = re.compile(r"""(?<!column )(?:'[^']*'|"[^"]*")|\d[\d.,]*""")  # to a row: its values and numbers
+
+
+@dataclass(slots=True)
+class _Fault:
+    """One kind of fault, as its first row has it."""
+
+    text: str
+    count: int = 0
+    rows: list[str] = field(default_factory=list)  # the next ones
+
+    def __str__(self) -> str:
+        rest = self.count - 1 - len(self.rows)
+        others = ", ".join(self.rows) + (f" and {rest:,} more" if rest else "")
+        return f"{self.text}; likewise {others}" if others else self.text
 
 
 class Faults:
-    """Collects faults while the files are read on."""
+    """Collects faults while the files are read on. Rows that differ in values and numbers alone are one line, with a count."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._n_unnamed = 0
+        self._faults: dict[str, _Fault] = {}
+        self._count = self._n_unnamed = 0
 
     def __len__(self) -> int:
         """The number of faults."""
-        return len(self._texts) + self._n_unnamed
+        return self._count
 
-    def add(self, text: str) -> None:
-        """One fault, with its file and the position in it."""
-        if len(self._texts) < MOST_FAULTS:
-            self._texts.append(text)
-        else:
+    def add(self, text: str, row: str = "") -> None:
+        """One fault, with its file and the position in it; `row`: the part of the text that names the row."""
+        self._count += 1
+        form = _PARTICULAR.sub("…", text.replace(row, "…")) if row else text
+        if form not in self._faults and len(self._faults) == MOST_FAULTS:
             self._n_unnamed += 1
+            return
+        fault = self._faults.setdefault(form, _Fault(text))
+        fault.count += 1
+        if 1 < fault.count <= MOST_ROWS:
+            fault.rows.append(row)
 
     @contextmanager
-    def collect(self, where: str = "") -> Iterator[None]:
-        """Adds each line of the ValueError that the block raises, with `where` before it."""
+    def collect(self, where: str = "", row: str = "") -> Iterator[None]:
+        """Adds each line of the ValueError that the block raises, with `where` before it; `row` as for `add`."""
         try:
             yield
         except ValueError as err:
             for line in str(err).split("\n"):
-                self.add(f"{where}: {line}" if where else line)
+                self.add(f"{where}: {line}" if where else line, row)
 
     def refuse(self) -> None:
         """Ends the reading if there are faults.
@@ -39,6 +62,6 @@ class Faults:
         Raises:
             ValueError: a line for each of the first 20, and one with the number of the others.
         """
-        if self._texts:
+        if self._faults:
             more = [f"and {self._n_unnamed:,} more such faults"] if self._n_unnamed else []
-            raise ValueError("\n".join(self._texts + more))
+            raise ValueError("\n".join([*map(str, self._faults.values()), *more]))

@@ -121,7 +121,7 @@ class _Reader:
                     "wav.scp", key, "a place in an archive, which is not read: write the audio to files, and name these"
                 )
                 continue
-            with self._faults.collect(self._root.locate(join(self._folder, "wav.scp"))):
+            with self._faults.collect(self._root.locate(join(self._folder, "wav.scp")), row=printable(key)):
                 names[key] = require_below(self._locate(value), printable(key))
         self._cover("wav.scp", names)  # without the place of the dataset on this machine
         return names
@@ -150,7 +150,7 @@ class _Reader:
             if not 0.0 <= first < last < 1e9:  # nor are they NaN
                 self._add("segments", key, "needs a recording, a beginning and a later end in seconds")
             elif recording not in files:
-                self._add("segments", key, f"the recording {printable(recording)} is not in wav.scp")
+                self._add("segments", key, f"the recording {printable(recording)!r} is not in wav.scp")
             else:
                 segments[key] = recording, first, last
         return segments
@@ -177,4 +177,4 @@ class _Reader:
         self._digest.update(repr((file, sorted(values.items()))).encode())
 
     def _add(self, file: str, key: str, text: str) -> None:
-        self._faults.add(f"{self._root.locate(join(self._folder, file))}: {printable(key)}: {text}")
+        self._faults.add(f"{self._root.locate(join(self._folder, file))}: {printable(key)}: {text}", row=printable(key))

@@ -105,7 +105,7 @@ class ManifestRows:
 
     def refuse(self, reason: object) -> None:
         """Adds a fault of the last row."""
-        self._faults.add(f"{self._where}, line {self._line}: {reason}")
+        self._faults.add(f"{self._where}, line {self._line}: {reason}", row=f"line {self._line}")
 
     def __iter__(self) -> Iterator[Row]:
         """Ends at damage after which there are no rows."""

@@ -181,7 +181,9 @@ class _Copy:
             if n_bytes > limit:
                 raise ValueError(f"its rows are over {MAX_GROWTH} times as large as the file")
             if not isinstance(row.image, bytes):
-                self._faults.add(f"{where}{number}: it has no image as bytes: embed the files in the dataset")
+                self._faults.add(
+                    f"{where}{number}: it has no image as bytes: embed the files in the dataset", f"row {number}"
+                )
                 continue
             try:
                 values = row.values
@@ -189,7 +191,7 @@ class _Copy:
                     values = _with_class_names(values, label, table.class_names, known)
                 self.label.add(join(name, str(number)), Row(values))
             except ValueError as err:
-                self._faults.add(f"{where}{number}: {err}")
+                self._faults.add(f"{where}{number}: {err}", f"row {number}")
                 continue
             self._places.extend((shard, self.blob.n_bytes, len(row.image)))
             self._digest.update(row.image)

@@ -16,6 +16,7 @@ from augsvc.data.formats.layout import split_of
 from augsvc.data.formats.voc_xml import VocBoxes, VocObject, parse_voc
 from augsvc.data.source import SPLITS
 from augsvc_client.decoding.limits import IMAGE_SUFFIXES, TIFF_SUFFIXES
+from augsvc_client.text import printable
 
 _ANNOTATIONS, _IMAGES, _LISTS, _MASKS = "Annotations", "JPEGImages", "ImageSets", "SegmentationClass"
 Name = Annotated[str, StringConstraints(min_length=1)]
@@ -48,7 +49,7 @@ class VocSettings(AnnotatedFormat):
                 lone[split] = [join(images, files[stem]) for stem in sorted(files.keys() - set(stems))]
             rows = parsed.setdefault(split, [])
             for stem in stems:
-                with faults.collect():
+                with faults.collect(row=printable(stem)):
                     content = self._parse(root, join(annotations, f"{stem}.xml"))
                     rows.append((stem, join(images, files.get(stem, "")), *content))
         names = {item.name for rows in parsed.values() for _, _, _, objects, _ in rows for item in objects}

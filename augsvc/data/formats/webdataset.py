@@ -130,7 +130,7 @@ class Shards:
             try:
                 self.labels.append(_read_label(opened, key, labels[key], field))
             except ValueError as err:
-                faults.add(f"{where}: {err}")
+                faults.add(f"{where}: {err}", row=printable(key))
                 continue
             self.keys.append(f"{file}/{key}")
             self._places.extend((shard, *place))

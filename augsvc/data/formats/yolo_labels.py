@@ -50,7 +50,7 @@ class YoloLabels:
                 self._add_line(row, values)
             except ValueError as err:
                 reason = "there are words that are no numbers" if "convert" in str(err) else err
-                faults.add(f"{where}, line {number}: {reason}")
+                faults.add(f"{where}, line {number}: {reason}", row=where)
 
     def _add_line(self, row: int, values: Sequence[float]) -> None:
         label, numbers = values[0], values[1:]

@@ -1,0 +1,49 @@
+"""The faults of a dataset's files: those of rows that are alike are one line with a count."""
+
+import pytest
+
+from augsvc.data.formats.faults import MOST_FAULTS, Faults
+
+
+def lines(faults):
+    with pytest.raises(ValueError) as refused:
+        faults.refuse()
+    return str(refused.value).split("\n")
+
+
+def test_rows_that_differ_in_values_and_numbers_are_one_line_with_the_first_named():
+    faults = Faults()
+    for row in range(6000):
+        name = f"utt{row:04}"
+        faults.add(f"wav.scp: {name}: it names '../{row}.wav': give a path below the folder", row=name)
+    assert len(faults) == 6000
+    text = "wav.scp: utt0000: it names '../0.wav': give a path below the folder"
+    assert lines(faults) == [f"{text}; likewise utt0001, utt0002 and 5,997 more"]
+
+
+def test_few_are_all_named():
+    faults = Faults()
+    for line in (3, 5):
+        faults.add(f"a.csv, line {line}: 2 values, and the header has {line + 1}", row=f"line {line}")
+    assert lines(faults) == ["a.csv, line 3: 2 values, and the header has 4; likewise line 5"]
+
+
+def test_other_columns_and_faults_without_rows_stay_apart():
+    faults = Faults()
+    for line, column in enumerate(("text", "offset", "text"), start=2):
+        faults.add(f"a.csv, line {line}: the column '{column}' is empty", row=f"line {line}")
+    for split in ("train", "val"):
+        faults.add(f"the split '{split}' has no samples")
+    assert [line.partition(": ")[2] or line for line in lines(faults)] == [
+        "the column 'text' is empty; likewise line 4",
+        "the column 'offset' is empty",
+        "the split 'train' has no samples",
+        "the split 'val' has no samples",
+    ]
+
+
+def test_a_file_of_many_kinds_of_faults_is_counted():
+    faults = Faults()
+    for number in range(100):
+        faults.add(f"fault {number}")
+    assert lines(faults)[MOST_FAULTS:] == ["and 80 more such faults"]
