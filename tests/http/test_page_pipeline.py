@@ -32,6 +32,13 @@ def test_a_preset_is_shown_as_its_operations(visit, server, preset):
     assert window.stream_id == stream["id"]  # the same stream, written out
 
 
+def test_the_presets_for_sound_say_which_is_for_spoken_words(visit):
+    window = visit(fragment(dataset="tones/train", count=2)).settled()
+    shown = window.find("#presets label:visible").evaluate_all("all => all.map(one => [one.innerText, one.title])")
+    assert dict(shown)["words"].startswith("spoken words; gains")
+    assert {name for name, title in shown if "no gain shown" in title} == {"sound", "speech"}
+
+
 DESCRIBE = """all => all.map(field => ({
   name: field.dataset.field,
   steps: [...field.querySelectorAll(":scope > .nested > .operation")].map(one => one.dataset.op),

@@ -3,7 +3,7 @@
 import { control, field, showError } from "./controls.js";
 import { $, announce, el, formatNumber, icon, set, uniqueId } from "./dom.js";
 import { parameters, withDefaults } from "./schema.js";
-import { PRESETS, presetFor } from "./state.js";
+import { PRESETS, PURPOSES, presetFor } from "./state.js";
 import { canMove, keepOpen, locate, neighbour, positionOf, toEntries, toNodes } from "./tree.js";
 
 const CUSTOM = "custom";
@@ -90,7 +90,7 @@ export class Pipeline {
   #radio(name) {
     const input = el("input", { type: "radio", name: "preset", value: name, class: "visually-hidden" });
     input.addEventListener("change", () => this.changed(name === CUSTOM ? this.entries() : name));
-    $("#presets").append(el("label", {}, input, el("span", {}, name)));
+    $("#presets").append(el("label", { title: PURPOSES[name] }, input, el("span", {}, name)));
     return input;
   }
 

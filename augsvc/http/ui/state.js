@@ -1,6 +1,13 @@
 // The page's state: one object, written to the URL fragment so that a link reproduces the view. Never the token.
 
 export const PRESETS = { image: ["none", "light", "standard", "strong", "letters"], audio: ["none", "sound", "speech", "words"] };
+/** What a preset is for, where its name does not say it. */
+export const PURPOSES = {
+  letters: "characters on an even ground",
+  sound: "any sound; no gain shown",
+  speech: "spoken words; no gain shown",
+  words: "spoken words; gains on other voices",
+};
 const DEFAULT_PRESET = { image: "standard", audio: "sound" };
 export const OVERLAYS = ["mask", "boxes", "keypoints"];
 const MIN = { count: 1, views: 1 };

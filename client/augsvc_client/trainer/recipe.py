@@ -77,7 +77,8 @@ class Data(Group):
 
     dataset: str = Field(description="training dataset, e.g. digits/train")
     pipeline: Pipeline | None = Field(
-        None, description="preset name, or list of operations; default: standard, for audio the preset sound"
+        None,
+        description="preset name, or list of operations; default: standard, for audio sound; spoken words need words",
     )
     size: Size | None = Field(None, description="canvas in pixels: SIDE or HEIGHTxWIDTH; default 32")
     fit: Literal["cover", "contain", "stretch"] = Field("cover", description="how an image is fitted to the canvas")
