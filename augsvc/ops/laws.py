@@ -19,13 +19,14 @@ class Law:
     """How values follow from words.
 
     `values` takes low, high and words (N, count, words) and returns (N, count). A `whole` law takes whole numbers as limits.
-    `text` names it for readers.
+    `text` names it for readers. `varies_at_a_point`: whether values still differ where low = high.
     """
 
     values: Callable[[float, float, U32], F64]
     text: str
     words: int = 1
     whole: bool = False
+    varies_at_a_point: bool = False
 
 
 _MEL_CORNER = 700.0  # Hz: the mel scale is linear below it, logarithmic above
@@ -104,11 +105,13 @@ UNIFORM = Law(_uniform, "uniform")  # on [low, high)
 LOG_UNIFORM = Law(_log_uniform, "log-uniform")  # uniform in the logarithm, for ratios; 0 < low
 MEL = Law(_mel, "uniform in mel")  # for frequencies in Hz; 0 ≤ low
 INTEGERS = Law(_integers, "whole numbers", whole=True)  # low, low + 1, …, high with equal probabilities
-SIGNED = Law(_signed, "uniform, with a random sign")  # a uniform magnitude with a random sign; 0 ≤ low
+SIGNED = Law(
+    _signed, "uniform, with a random sign", varies_at_a_point=True
+)  # a uniform magnitude with a random sign; 0 ≤ low
 # of mean 0 and a standard deviation uniform on [low, high); 0 ≤ low; up to 6.4 of them
-NORMAL = Law(_normal, "normal; the range is its standard deviation's", words=2)
+NORMAL = Law(_normal, "normal; the range is its standard deviation's", words=2, varies_at_a_point=True)
 TRUNCATED_NORMAL = Law(
     _truncated_normal, "truncated normal"
 )  # about the middle, half the length as deviation, cut at both ends
 # Beta(α, α) on [0, 1] with α uniform on [low, high); 0.04 ≤ low
-SYMMETRIC_BETA = Law(_symmetric_beta, "Beta(α, α); the range is α's", words=3)
+SYMMETRIC_BETA = Law(_symmetric_beta, "Beta(α, α); the range is α's", words=3, varies_at_a_point=True)

@@ -165,10 +165,12 @@ class Draw:
 
     @property
     def is_constant(self) -> bool:
-        """Whether every parameter has one value for all samples, as fixed numbers have under most laws."""
-        if self.given or any(low < high for low, high in self.ranges.values()):
+        """Whether every parameter has one value for all samples of any batch: a fixed number, under a law without a sign."""
+        if self.given:
             return False
-        return all(bool((values == values[:1]).all()) for values in map(self.value, self.words))
+        return all(
+            low == high and not self.marks[name].law.varies_at_a_point for name, (low, high) in self.ranges.items()
+        )
 
     @property
     def names(self) -> list[str]:

@@ -4,7 +4,7 @@ The first pass begins with the map of the source to the canvas (augsvc.planning.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class Plan(Passes):
     origin: tuple[int, int] | None = (
         None  # x y of the canvas in sources that are made for it; None: the fit or the frame
     )
+    _tones: dict[Pass, list[ToneStep]] = field(init=False, default_factory=dict, repr=False)
 
     @staticmethod
     def of(steps: Sequence[Step], canvas: Canvas, fit: Fit) -> "Plan":
@@ -237,10 +238,14 @@ class Plan(Passes):
         return merge_tones(self._tone_steps(pass_), draws, self.canvas, statistics, self._are_exclusive)
 
     def _tone_steps(self, pass_: Pass) -> list[ToneStep]:
-        """The tones of a pass; of the first ones it may have the final matrix alone."""
-        finals = [ToneStep(index, tone, begins=False, ends=True) for index, tone in self.select(pass_.finals, Tone)]
-        tones = self.of_kind(pass_, Tone)
-        return finals + [ToneStep(index, tone, begins=True, ends=not tone.final_statistics) for index, tone in tones]
+        """The tones of a pass, made once; of the first ones it may have the final matrix alone."""
+        if pass_ not in self._tones:
+            finals = [ToneStep(index, tone, begins=False, ends=True) for index, tone in self.select(pass_.finals, Tone)]
+            tones = self.of_kind(pass_, Tone)
+            self._tones[pass_] = finals + [
+                ToneStep(index, tone, begins=True, ends=not tone.final_statistics) for index, tone in tones
+            ]
+        return self._tones[pass_]
 
     def _are_exclusive(self, index: int, other: int) -> bool:
         return are_exclusive(self.tree.leaves[index], self.tree.leaves[other])

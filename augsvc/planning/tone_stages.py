@@ -54,7 +54,7 @@ class ToneStage:
         return tables
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ToneStep:
     """A tone of a pass, or a part of one that spans two passes: all but its final matrix, or that alone."""
 
@@ -62,6 +62,8 @@ class ToneStep:
     tone: Tone
     begins: bool
     ends: bool
+    # what it is lowered to, once it was, if that is the same for every batch: for a gamma a quarter of the interpreter's time
+    constant: "list[_Parts]" = field(default_factory=list)
 
     @property
     def statistics(self) -> frozenset[Statistic]:
@@ -90,8 +92,7 @@ def merge_tones(
         selected = rows[draw.selected[rows]]
         shares = bool(stages) and all(are_exclusive(other, step.index) for other in stages[-1].operations)
         previous = _Part.MATRIX
-        lowered = rows[:1] if not step.statistics and draw.is_constant else rows
-        for part, value in _lower(step, draw.take(lowered), canvas, statistics.take(lowered)):
+        for part, value in _lower_rows(step, draw, rows, canvas, statistics):
             shares = shares and (part > previous or part is _Part.MATRIX is previous)
             if not (stages and (shares or stages[-1].takes(part, step.tone.continuous))):
                 stages.append(_OpenStage.empty(len(draw.selected), canvas.channels))
@@ -112,6 +113,18 @@ class _Part(IntEnum):
     MATRIX = 0
     HSV = 1
     TABLE = 2
+
+
+_Parts = list[tuple[_Part, F64 | Hsv]]
+
+
+def _lower_rows(step: ToneStep, draw: Draw, rows: I64, canvas: Canvas, statistics: Statistics) -> _Parts:
+    """The parts of a step for the samples `rows`; with constant parameters for one of them, and no more after the first batch."""
+    if step.statistics or not draw.is_constant:
+        return list(_lower(step, draw.take(rows), canvas, statistics.take(rows)))
+    if not step.constant:
+        step.constant.append(list(_lower(step, draw.take(rows[:1]), canvas, statistics.take(rows[:1]))))
+    return step.constant[0]
 
 
 def _lower(step: ToneStep, draw: Draw, canvas: Canvas, statistics: Statistics) -> Iterator[tuple[_Part, F64 | Hsv]]:

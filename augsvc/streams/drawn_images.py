@@ -32,12 +32,13 @@ class DrawnImages:
     ) -> "DrawnImages":
         """Draws for samples; the camera that fits the source to the canvas depends on the size of each image."""
         draws = plan.draw(seed, address)
-        sizes = [sample.size for sample in samples]
-        sources = replace(_sources(plan, samples, sizes), check=check)
+        are_whole = all(sample.full_size is None for sample in samples)
+        sizes = _shapes(samples) if are_whole else [sample.size for sample in samples]
+        sources = _sources(plan, samples, sizes, check)
         canvases = [(plan.canvas.height, plan.canvas.width)] * len(samples)
         cameras = [plan.cameras(step, draws, sizes if step.fits else canvases, sources) for step in plan.passes]
-        factors, of_images = [sample.factor for sample in samples], cameras
-        if max(factors, default=1) > 1:
+        of_images = cameras
+        if not are_whole and max(factors := [sample.factor for sample in samples]) > 1:
             of_images = [
                 plan.cameras(step, draws, sizes, sources, np.array(factors)) if step.fits else camera
                 for step, camera in zip(plan.passes, cameras, strict=True)
@@ -72,10 +73,20 @@ class DrawnImages:
         executor.move_masks(masks, self.moves, out, check, [sample.key for sample in self.samples])
 
 
-def _sources(plan: Plan, samples: Sequence[Sample], sizes: Sequence[tuple[int, int]]) -> Sources:
-    """What the frame may look at."""
-    labels: Collection[str] = plan.frame.labels if plan.frame else ()
-    sources = Sources(np.array(sizes, dtype=np.int64))
+def _shapes(samples: Sequence[Sample]) -> list[tuple[int, int]]:
+    """The (H, W) of images. By `Sample.size` those of 64 took 18 us, a tenth of the interpreter's time for a flip."""
+    shapes = [required(sample.image).shape for sample in samples]
+    return [(height, width) for height, width, _ in shapes]
+
+
+def _sources(
+    plan: Plan, samples: Sequence[Sample], sizes: Sequence[tuple[int, int]], check: Callable[[], None]
+) -> Sources | None:
+    """What the frame may look at, if there is one."""
+    if plan.frame is None:
+        return None
+    labels: Collection[str] = plan.frame.labels
+    sources = Sources(np.array(sizes, dtype=np.int64), check=check)
     if "mask" in labels:
         sources = replace(sources, masks=[required(sample.mask) for sample in samples])
     if "boxes" in labels:

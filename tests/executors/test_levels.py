@@ -151,3 +151,21 @@ def test_statistics_of_sources_are_those_of_their_copies(sources, pipeline, chan
     monkeypatch.setattr(image, "_copies_sources", lambda *_: False)
     render(pipeline, images, canvas, results[1])
     np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tables_of_the_sample_before_are_kept_for_the_same_tones_alone(sources, channels):
+    """Of one_of, samples have one of three tones or none, in any order: those of a batch are those of batches of one."""
+    brighter = {"op": "brightness", "factor": 1.5}
+    tones = [{"op": "gamma", "gamma": 2}, brighter, brighter | {"add": 0.1, "id": "b"}]
+    pipeline = [{"op": "one_of", "of": tones, "p": 0.8}, {"op": "posterize", "bits": 3, "p": 0.5}]
+    images, canvas = sources(24, (9, 11), channels), Canvas(9, 11, channels)
+    together, alone = np.empty((24, channels, 9, 11), np.uint8), np.empty((24, channels, 9, 11), np.uint8)
+    render(pipeline, images, canvas, together)
+    plan = Plan.of(parse_pipeline(pipeline), canvas, "cover")
+    for k in range(24):
+        draws = plan.draw(7, Address(np.array([k]), 0, 0))
+        cameras = [plan.cameras(step, draws, [(9, 11)]) for step in plan.passes]
+        open_cpu("fused").render(plan, [images[k]], cameras, draws, alone[k : k + 1], lambda: None)
+    np.testing.assert_array_equal(together, alone)
+    assert len({image.tobytes() for image in together - images.transpose(0, 3, 1, 2)}) > 5

@@ -5,6 +5,7 @@ import pytest
 
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
+from augsvc.ops import laws
 from augsvc.ops.image.color.gamma import Gamma
 from augsvc.ops.kinds.image import Statistics
 from augsvc.ops.pipeline import parse_pipeline
@@ -36,6 +37,29 @@ def test_fixed_parameters_are_lowered_once(monkeypatch, pipeline, most):
     )
     tables(pipeline)
     assert lowered == [most]
+
+
+@pytest.mark.parametrize(("factor", "most"), [(1.3, 1), ([1.3, 1.4], 3)])
+def test_fixed_parameters_are_lowered_for_the_first_batch_alone(monkeypatch, factor, most):
+    lowered, table = [], Gamma.table
+    monkeypatch.setattr(Gamma, "table", lambda self, *args: lowered.append(self.gamma) or table(self, *args))
+    plan = Plan.of(parse_pipeline([{"op": "gamma", "gamma": factor, "p": 0.5}]), Canvas(4, 5, 3), "cover")
+    batches = [plan.draw(3, Address(np.arange(n), epoch, 0)) for epoch, n in enumerate((1, 8, 5))]
+    stages = [plan.tones(plan.passes[0], draws, Statistics()) for draws in batches]
+    assert len(lowered) == most
+    fresh = Plan.of(parse_pipeline([{"op": "gamma", "gamma": factor, "p": 0.5}]), Canvas(4, 5, 3), "cover")
+    for draws, (stage,) in zip(batches[::-1], stages[::-1], strict=True):
+        (expected,) = fresh.tones(fresh.passes[0], draws, Statistics())
+        np.testing.assert_array_equal(stage.table_rows, expected.table_rows)
+        np.testing.assert_array_equal(stage.table[stage.table_rows], expected.table[stage.table_rows])
+
+
+@pytest.mark.parametrize(
+    "law", [law for law in vars(laws).values() if isinstance(law, laws.Law)], ids=lambda law: law.text
+)
+def test_laws_say_whether_a_fixed_parameter_varies(law):
+    words = np.random.default_rng(0).integers(0, 1 << 32, (64, 1, law.words), dtype=np.uint32)
+    assert (np.unique(law.values(1.0, 1.0, words)).size > 1) == law.varies_at_a_point
 
 
 @pytest.mark.parametrize("p", [1.0, 0.5])

@@ -24,6 +24,7 @@ from augsvc.executors.fused.compiling import watch_compilation
 from augsvc.executors.fused.kernel_cache import keep_compiled
 from augsvc.executors.fused.kernels import cpu, sound_cpu, whole
 from augsvc.executors.fused.kernels.args import U16, CanvasShape, MoveArgs, OutputArgs, PassArgs
+from augsvc.executors.fused.kernels.camera_rows import fill_rows
 from augsvc.executors.fused.kernels.layout import split_levels
 from augsvc.executors.fused.lower_image import (
     KINDS,
@@ -52,7 +53,8 @@ from augsvc.planning.passes import Pass
 
 _ROWS, _ELEMENTS = 512, 1 << 23  # of one call: tables and values between passes stay below 16 MB
 _CHUNK = 1 << 22  # elements between two checks, some 10 ms; a sample is not split, and one blur of 4096² takes 1.8 s
-START_KERNELS = (cpu.render, whole.render, cpu.move_masks, sound_cpu.render)  # that the grounds of the self-test call
+# that the grounds of the self-test call
+START_KERNELS = (cpu.render, whole.render, cpu.move_masks, fill_rows, sound_cpu.render)
 _NO_PIXELS = np.empty((0, 0), np.uint8)
 
 

@@ -123,7 +123,7 @@ def split_at_levels(steps: Sequence[Segment]) -> tuple[Sequence[Segment], Sequen
 def as_source(image: Pixels) -> Pixels:
     """An image (H, W, C) in the memory layout that kernels read: bytes by pixels, values of 16 bits by planes."""
     if image.dtype == np.uint8:
-        return image if image.flags.c_contiguous else np.ascontiguousarray(image)
+        return np.ascontiguousarray(image)
     return np.ascontiguousarray(image.transpose(2, 0, 1)).transpose(1, 2, 0)
 
 
@@ -131,10 +131,10 @@ def lower_move(camera: Camera, pass_: Pass, canvas: Canvas, images: Sequence[Pix
     """The move from sources (`as_source`), whose memory the arguments point to, or from canvas to canvas if there are none."""
     n, padding = len(camera.taps), pass_.padding or EDGE
     if images is None:
-        sizes = np.tile(np.array([canvas.height, canvas.width], dtype=np.int64), (n, 1))
+        sizes = _sizes([(canvas.height, canvas.width)] * n)
         origin, addresses = args.MOVED_CANVAS, np.zeros(n, np.uint64)
     else:
-        sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
+        sizes = _sizes([image.shape for image in images])
         origin = args.FROM_SOURCES if images[0].dtype == np.uint8 else args.FROM_DEEP_SOURCES
         addresses = _addresses(images)
     return MoveArgs(
@@ -146,6 +146,15 @@ def lower_move(camera: Camera, pass_: Pass, canvas: Canvas, images: Sequence[Pix
         _INTERPOLATIONS[camera.interpolation],
         lower_spreads(camera),
     )
+
+
+def _sizes(shapes: Sequence[tuple[int, ...]]) -> I64:
+    """The heights and widths (N, 2) that shapes begin with: an array of 64 equal tuples takes ten times as long."""
+    if len(set(shapes)) > 1:
+        return np.array([shape[:2] for shape in shapes], dtype=np.int64)
+    sizes = np.empty((len(shapes), 2), np.int64)
+    sizes[:] = shapes[0][:2]
+    return sizes
 
 
 def _lower_fill(padding: Padding, canvas: Canvas) -> npt.NDArray[np.uint16]:

@@ -1,7 +1,7 @@
 """Images whose pixels stay whole, on the CPU: moved as bytes, then each channel's level looked up in a table of 256.
 
 That is what a flip, a crop, a gamma or a rectangle does to an 8-bit source. The functions of rows.py make
-the tables, so the bytes are theirs. A flip takes a tenth of its time by rows of values, a gamma a fifth.
+the tables (level_tables.py), so the bytes are theirs. A flip takes a tenth of its time by rows of values, a gamma a fifth.
 """
 
 from typing import NamedTuple
@@ -33,6 +33,7 @@ from augsvc.executors.fused.kernels.compiled import compiled, inlined
 from augsvc.executors.fused.kernels.edges import visible_fraction
 from augsvc.executors.fused.kernels.gather import only_sample
 from augsvc.executors.fused.kernels.layout import split_triples
+from augsvc.executors.fused.kernels.level_tables import prepare_tables
 from augsvc.executors.fused.kernels.memory import (
     LOOKS_UP_VECTORS,
     REVERSED_PIXELS,
@@ -44,9 +45,8 @@ from augsvc.executors.fused.kernels.memory import (
     reverse_pixels,
 )
 from augsvc.executors.fused.kernels.noise import is_free_of_noise
-from augsvc.executors.fused.kernels.rows import apply_tones
 from augsvc.executors.fused.kernels.sampling import Source, weight
-from augsvc.executors.fused.kernels.scratch import LEVELS, LevelRows, Points
+from augsvc.executors.fused.kernels.scratch import LevelRows, Points
 from augsvc.executors.fused.kernels.tone import round_to_level
 
 _UNSPREAD = 2 << 12  # the radius of cubic weights where nothing shrinks
@@ -66,7 +66,7 @@ def render_levels(n: Int, source: Source, args: PassArgs, canvas: CanvasShape, r
         return False
     has_tables = args.tone.matrix_rows.shape[1] > 0
     if has_tables:
-        _make_tables(args.tone, n, canvas.channels, rows, points)
+        prepare_tables(args.tone, n, canvas.channels, rows, points)
     if has_tables and LOOKS_UP_VECTORS and canvas.channels == 3 and args.out.interleaved and not rows.shared[0]:
         _look_up_pixels(source.values, read_walk(camera, canvas), canvas, rows, out[n])
     elif camera[IDENTICAL] and _keeps_lines(canvas, args.out.interleaved, has_tables, rows):
@@ -170,23 +170,6 @@ def shows_whole_pixels(move: MoveArgs, n: Int, canvas: CanvasShape) -> bool:
             ):
                 return False
     return True
-
-
-@compiled
-def _make_tables(tone: ToneArgs, n: Int, channels: Int, rows: LevelRows, points: Points) -> None:
-    """The levels that each of 256 becomes, by channel; and whether they are the same for all."""
-    ramp = rows.ramp[: channels * LEVELS]
-    for i in range(ramp.size):
-        ramp[i] = np.uint16(i % LEVELS) << np.uint16(8)
-    apply_tones(ramp, channels, tone, n, points)
-    differences: Int = np.uint8(0)
-    for c in range(channels):
-        table, first, values = rows.tables[c], rows.tables[0], ramp[c * LEVELS : (c + 1) * LEVELS]
-        for level in range(LEVELS):
-            table[level] = round_to_level(values[level])
-        for level in range(LEVELS):  # as vectors: with a branch for each level, a tenth of a gamma
-            differences |= table[level] ^ first[level]
-    rows.shared[0] = differences == 0
 
 
 @compiled

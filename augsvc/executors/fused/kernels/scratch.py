@@ -98,6 +98,7 @@ class LevelRows(NamedTuple):
     ramp: U16  # C·256
     tables: U8  # C,256
     shared: U8  # 1: whether all channels have the same table
+    owner: I64  # 1: the sample whose tables they are; -1 before the first
     planes: U8  # C, W and more
 
 
@@ -152,6 +153,7 @@ def allocate_scratch(channels: Int, height: Int, width: Int, args: PassArgs) -> 
         np.empty(channels * LEVELS, np.uint16),
         np.empty((channels, LEVELS), np.uint8),
         np.empty(1, np.uint8),
+        np.full(1, -1, np.int64),
         np.empty((channels, whole_vectors), np.uint8),
     )
     filters, warped = FilterRows(ring, padded, sums, wide_sums), allocate_warp_rows(width, args.warp)
