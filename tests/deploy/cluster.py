@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,18 +11,20 @@ import yaml
 
 from augsvc_client import Client
 from tests.http.serving import CLEAN, TRIES, Service
+from tests.ports import choose_ports
 
 ROOT = Path(__file__).parents[2]
 TOKEN = secrets.token_hex(16)
 ANN = {"ann": {"token": TOKEN}}
 START_S = 180
+REPLICAS = 97  # ports for them: those that have ended keep theirs for a while
 
 
 class Cluster:
     """Ended by the end of its input. `folder`: a short name, for Ray's sockets have room for 107 bytes."""
 
     def __init__(self, folder: Path, replicas: int, proxy: str, datasets=None, tokens=ANN) -> None:
-        settings, port = folder / "settings.yaml", free_port()
+        settings, (port, *ports) = folder / "settings.yaml", choose_ports(REPLICAS + 3)
         values = {"cache_bytes": 0, "shutdown_timeout_s": 5, "datasets": datasets or {}}
         self.tokens_file = folder / "tokens.yaml"
         if tokens:
@@ -39,9 +40,9 @@ class Cluster:
         environment["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = (
             "60"  # Ray's 5 s end a proxy that starts on a busy machine
         )
-        environment |= replica_ports()
+        environment |= replica_ports(ports[2:])
         if proxy == "HAProxy":
-            environment |= haproxy(folder)
+            environment |= haproxy(folder, *ports[:2])
         with self.errors.open("w") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-m", "tests.deploy.ray_cluster", str(settings), str(port), str(replicas)],
@@ -94,19 +95,13 @@ def reach(cluster: Cluster, form: str, token: str | None = None) -> OnRay:
     return OnRay(own, token)
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
-
-
-def replica_ports():
+def replica_ports(ports):
     """Ray's variables for the ports of the replicas: two clusters that choose the same get requests of each other."""
-    first = 30_000 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    own = {"MIN_HTTP_PORT": first, "MAX_HTTP_PORT": first + 99}
+    own = {"MIN_HTTP_PORT": ports[0], "MAX_HTTP_PORT": ports[-1]}
     return {f"RAY_SERVE_DIRECT_INGRESS_{name}": str(value) for name, value in own.items()}
 
 
-def haproxy(folder):
+def haproxy(folder, metrics_port, stats_port):
     """Ray's variables for HAProxy, with its files in a folder."""
     files = {
         "CONFIG_FILE_LOC": "haproxy.cfg",
@@ -115,8 +110,7 @@ def haproxy(folder):
         "SERVER_STATE_BASE": "",
     }
     values = {name: os.fspath(folder / file) for name, file in files.items()}
-    values |= {f"{name}_PORT": str(free_port()) for name in ("METRICS", "STATS")}
-    values |= {"NBTHREAD": "1"}
+    values |= {"METRICS_PORT": str(metrics_port), "STATS_PORT": str(stats_port), "NBTHREAD": "1"}
     own = {f"RAY_SERVE_HAPROXY_{name}": value for name, value in values.items()}
     # after the 30 s of Ray's default, during which a replica that ends is no longer in HAProxy's list
     return own | {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5"}

@@ -3,7 +3,6 @@
 import itertools
 import json
 import shutil
-import socket
 import subprocess
 import time
 from http.client import HTTPException
@@ -17,6 +16,7 @@ import yaml
 from augsvc_client import RemoteDataLoader
 from tests.deploy.test_monitoring import MONITORING, panels
 from tests.http.serving import START_S, TRIES, Serving, spoil, write_image_folder
+from tests.ports import choose_port
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,8 +36,7 @@ class Prometheus:
         config["global"]["scrape_interval"] = config["global"]["evaluation_interval"] = "1s"
         (folder / "prometheus.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         shutil.copy(MONITORING / "alerts.yaml", folder)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = choose_port()
         self.url = f"http://127.0.0.1:{port}"
         options = {"config.file": folder / "prometheus.yaml", "storage.tsdb.path": folder / "data"}
         options |= {"web.listen-address": f"127.0.0.1:{port}"}

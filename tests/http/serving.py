@@ -26,6 +26,7 @@ from augsvc_client import Client, ServerUnavailable
 from augsvc_client.transport.address import Replica
 from augsvc_client.wire import parse
 from tests.forked import ForkedCommand, run_command
+from tests.ports import choose_port
 
 AUGSVC = Path(sys.executable).with_name("augsvc")
 START_S = 120.0  # exceeding it is a failure
@@ -171,7 +172,7 @@ class Serving(Service):
         environment: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.port = folder, port
+        self.folder, self.port = folder, port or choose_port()
         self.environment = CLEAN if environment is None else environment  # as it is now: tests patch CLEAN
         self.config = folder / "settings.yaml"
         self.config.write_text(yaml.safe_dump(dict(settings or {})), encoding="utf-8")

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from operator import eq
 from pathlib import Path
@@ -23,6 +23,7 @@ import pytest
 
 from augsvc_client import Client, RemoteDataLoader
 from tests.http.serving import START_S, TRIES, Reply, replies
+from tests.ports import choose_port
 
 SHIPPED = Path(__file__).parent.parent.parent / "deploy" / "nginx.conf"
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + os.pathsep + "/usr/sbin")
@@ -83,8 +84,7 @@ class Proxy:
     """nginx in front of some servers."""
 
     def __init__(self, folder, servers, connections=CONNECTIONS):
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            self.port = free.getsockname()[1]
+        self.port = choose_port()
         self.folder, self.url = folder, f"https://127.0.0.1:{self.port}"
         certificate(folder)
         self.trusted = ssl.create_default_context(cafile=folder / "tls.crt")
