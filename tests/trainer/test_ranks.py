@@ -7,7 +7,7 @@ import sys
 import pytest
 
 SCRIPT = """
-import json, sys
+import json, os, subprocess, sys
 import torch
 from augsvc_client.trainer.training.evaluate import predict
 from augsvc_client.trainer.training.data import test_loader
@@ -29,10 +29,13 @@ with process_group(), test_loader(recipe, sys.argv[1], "test") as loader:
     begun = Learner(model, recipe, 1).model.state_dict().values()
     begun = [float(each.min()) for each in begun] + [float(each.max()) for each in begun]
     rows = gather_rows(torch.arange(3 * rank()) + 10)
+    number = rank()
     result = {"world": world_size(), "index": found.index.tolist(), "named": found.predicted.tolist(), "rows": rows.tolist(),
         "begun": sorted(set(begun))}
-    with open(f"{sys.argv[2]}/{rank()}.json", "w") as file:
-        json.dump(result, file)
+names = subprocess.run(["ps", "-L", "-o", "comm=", "-p", str(os.getpid())], capture_output=True, text=True).stdout.split()
+result["left"] = [name for name in names if "gloo" in name]
+with open(f"{sys.argv[2]}/{number}.json", "w") as file:
+    json.dump(result, file)
 """
 
 
@@ -48,6 +51,7 @@ def test_two_processes_count_every_test_sample_once(url, tmp_path):
     assert first == second
     assert first["world"] == 2
     assert first["index"] == list(range(445)), "uneven: 256 samples on one rank, 189 on the other"
+    assert first["left"] == [], "a thread of Gloo that outlives the group can abort the process at its exit"
     assert first["rows"] == [10, 11, 12], "a rank without rows gives none"
     alone = subprocess.run([sys.executable, script, url, tmp_path], capture_output=True, text=True)
     assert alone.returncode == 0, alone.stderr

@@ -7,6 +7,7 @@ broadcast_flag, average_gradients, broadcast_tensors
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 import torch
 from torch import distributed, nn
@@ -25,6 +26,9 @@ def process_group() -> Iterator[None]:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    # Optimizers import this module, whose functions have the group as a default argument: imported later, it would keep the
+    # group past its end, and Gloo's threads abort one in some hundred processes at exit (pytorch/pytorch#190489).
+    import_module("torch.distributed.nn.functional")
     distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
