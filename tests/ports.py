@@ -1,4 +1,4 @@
-"""Ports for servers that must be told theirs, or that come back to theirs after a restart.
+"""Ports for servers that get theirs as an option, or that restart at the same one.
 
 A port that the kernel chose can go to another program before it is bound, or while its server restarts: a Ray cluster whose
 proxy had lost its port was found ready, and requests reached another test's server. These ports are outside the kernel's
@@ -16,7 +16,7 @@ _places = itertools.count(
 
 
 def choose_ports(how_many: int) -> list[int]:
-    """Consecutive ports of 127.0.0.1 that nobody listens at."""
+    """Consecutive ports of 127.0.0.1 without a listener."""
     while True:
         ports = [FIRST + next(_places) % (END - FIRST) for _ in range(how_many)]
         if ports == sorted(ports) and all(map(_is_free, ports)):
