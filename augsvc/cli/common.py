@@ -142,3 +142,15 @@ def fit_table(table: Table, console: Console) -> None:
 def safe(text: str) -> str:
     """Foreign text for a rich console: without control characters and markup."""
     return escape(printable(text))
+
+
+def plain(value: object) -> object:
+    """A value as JSON has it, each number without the last digits that arithmetic leaves: 0.2 for 0.19999999999999996."""
+    if isinstance(value, Mapping):
+        return {name: plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if not isinstance(value, float):
+        return value
+    short = float(f"{value:.12g}")
+    return short if len(repr(short)) < len(repr(value)) - 5 else value

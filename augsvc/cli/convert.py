@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from augsvc.cli.common import fail, fit_table, name_table, report_errors, safe
+from augsvc.cli.common import fail, fit_table, name_table, plain, report_errors, safe
 from augsvc.cli.shown import parse_size
 from augsvc.importing import Line, Verdict, import_text
 from augsvc.importing.compare import Comparison, compare
@@ -72,7 +72,8 @@ def print_lines(lines: Sequence[Line], comparisons: Mapping[int, Comparison] | N
 def format_fields(fields: Mapping[str, object]) -> str:
     """The fields of a specification as JSON, one field or operation a line."""
     lines = []
-    for name, value in fields.items():
+    for name, exact in fields.items():
+        value = plain(exact)
         text = json.dumps(value)
         if isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
             text = "[\n" + ",\n".join(f"    {json.dumps(entry)}" for entry in value) + "\n  ]"

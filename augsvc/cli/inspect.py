@@ -113,8 +113,15 @@ def receipt_rows(operation: Operation, entry: dict[str, Any]) -> list[list[str]]
             origin = "fixed" if low == high else f"[{low:g}, {high:g}]"
             rows.append([name, format_value(entry["draws"][name]), origin])
         else:
-            rows.append([name, str(getattr(operation, name)), "setting"])
+            rows.append([name, format_setting(getattr(operation, name)), "setting"])
     return [(["", ""] if index else head) + row for index, row in enumerate(rows or [["", "", ""]])]
+
+
+def format_setting(value: object) -> str:
+    """A setting of an operation, each number in it with six significant digits."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(format_setting, value))}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def format_value(value: float | list[float]) -> str:

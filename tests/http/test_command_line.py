@@ -10,6 +10,8 @@ import yaml
 from typer.testing import CliRunner
 
 from augsvc.cli import app
+from augsvc.cli.common import plain
+from augsvc.cli.inspect import format_setting
 from augsvc.ops.recipes import RECIPES
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings, load_settings
@@ -287,6 +289,17 @@ def test_explain_of_containers_keeps_its_words_whole():
             "saturation",
         }
         assert all(word in shown for word in words), shown
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_has_no_last_digits_of_arithmetic(name):
+    """1 - 0.8 is 0.19999999999999996."""
+    fields = json.loads(CliRunner().invoke(app, ["recipes", name]).stdout)
+    assert fields == plain(fields) == json.loads(json.dumps(RECIPES[name].fields()))
+
+
+def test_explain_shows_six_digits_of_settings_too():
+    assert format_setting((1 - 0.8, [1, None], 114 / 255)) == "[0.2, [1, None], 0.447059]"
 
 
 @pytest.mark.parametrize("name", ["preview", "explain"])

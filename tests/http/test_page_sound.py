@@ -135,6 +135,8 @@ def test_clips_can_be_played_one_at_a_time(sounds):
         window.page.get_by_role("button", name=name, exact=True) for name in ("Play original 1", "Play augmented 2")
     ]
     expect(window.find("button.play")).to_have_count(2 * COUNT + 2)
+    expect(window.find("#sheet li >> nth=1 >> button.play")).to_have_text(["original", "augmented"])
+    expect(window.find("#large button.play")).to_have_text(["original", "augmented"])
     expect(window.find("button.play[aria-pressed=true]")).to_have_count(0)
     for button in buttons:
         button.press("Enter")

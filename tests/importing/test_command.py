@@ -99,3 +99,10 @@ def test_the_output_has_one_operation_a_line():
     result = command("-", text=TEXT)
     operations = [line.strip().rstrip(",") for line in result.stdout.splitlines() if '"op"' in line]
     assert [json.loads(line)["op"] for line in operations] == ["random_resized_crop", "horizontal_flip"]
+
+
+def test_numbers_are_printed_without_the_last_digits_of_arithmetic():
+    steps = [{"op": "one_of", "weights": [0.7, 1 - 0.7]}, {"op": "erasing", "fill": 114 / 255, "std": (1 - 0.8, 1e-05)}]
+    text = format_fields({"pipeline": steps})
+    assert '"weights": [0.7, 0.3]' in text and '"std": [0.2, 1e-05]' in text
+    assert f'"fill": {114 / 255}' in text, "a fraction of 255 is exact"

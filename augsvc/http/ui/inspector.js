@@ -60,7 +60,7 @@ export class Inspector {
     this.media = ["original", "augmented"].map((role) => new Media(role, audio));
     $("#large").classList.toggle("sounds", audio);
     $("#large").replaceChildren(...this.media.map((media) => el("figure", {}, media.node,
-      el("figcaption", {}, media.role, ...(audio ? [media.player(`${media.role}, large`)] : [])))));
+      el("figcaption", {}, audio ? media.player(media.role, `${media.role}, large`) : media.role))));
   }
 }
 

@@ -39,9 +39,9 @@ export class Media {
     drawOverlay(this.top, this.last.tensors, this.last.index, this.canvas, overlays, this.last.batch.classes);
   }
 
-  /** A button that plays the clip. */
-  player(label) {
-    return playButton(label, () => this.clip, () => this.rate);
+  /** A button that plays the clip, as `playButton`. */
+  player(text, label) {
+    return playButton(text, label, () => this.clip, () => this.rate);
   }
 }
 

@@ -52,8 +52,10 @@ export class Sheet {
       const button = el("button", { type: "button", class: "sample", onclick: () => this.select(i) },
         original.node, ...augmented.map(({ node }) => node), el("span", { class: "caption" }, caption, note));
       const players = audio
-        ? el("span", { class: "players" }, original.player(`original ${i}`),
-          ...augmented.map((media, k) => media.player(views > 1 ? `augmented ${i}, view ${k}` : `augmented ${i}`)))
+        ? el("span", { class: "players" }, original.player("original", `original ${i}`),
+          ...augmented.map((media, k) => (views > 1
+            ? media.player(`view ${k}`, `augmented ${i}, view ${k}`)
+            : media.player("augmented", `augmented ${i}`))))
         : null;
       return { original, augmented, caption, note, button, node: el("li", {}, button, players) };
     });

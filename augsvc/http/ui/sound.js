@@ -100,11 +100,11 @@ export function powerSpectrum(clip, start) {
 let playing = null; // { source, button, show }
 let context = null;
 
-/** A button that plays `clip()` at `rate()` samples per second; pressed again, it stops. */
-export function playButton(label, clip, rate) {
+/** A button that plays `clip()` at `rate()` samples per second; pressed again, it stops. `text` is seen, `label` is heard. */
+export function playButton(text, label, clip, rate) {
   const button = el("button", { type: "button", class: "play", "aria-label": `Play ${label}`, "aria-pressed": "false" });
   const show = (isPlaying) => {
-    button.replaceChildren(icon(isPlaying ? "stop" : "play"));
+    button.replaceChildren(icon(isPlaying ? "stop" : "play"), text);
     set(button, { "aria-pressed": String(isPlaying) });
   };
   button.addEventListener("click", () => {

@@ -9,10 +9,15 @@ _GREY: Settings = {"op": "grayscale", "p": 0.2}
 
 def _jitter(strength: float, saturation: float, hue: float) -> Settings:
     """torchvision's ColorJitter(strength, strength, saturation, hue) under p 0.8."""
+    factors, saturations = _around_one(strength), _around_one(saturation)
     return {
-        "op": "color_jitter", "p": 0.8, "brightness": [1 - strength, 1 + strength], "contrast": [1 - strength, 1 + strength],
-        "saturation": [1 - saturation, 1 + saturation], "hue": [-hue, hue], "pivot": "mean", "order": [0, 23], "space": "hsv",
+        "op": "color_jitter", "p": 0.8, "brightness": factors, "contrast": factors, "saturation": saturations,
+        "hue": [-hue, hue], "pivot": "mean", "order": [0, 23], "space": "hsv",
     }  # fmt: skip
+
+
+def _around_one(strength: float) -> list[float]:
+    return [round(1 - strength, 6), round(1 + strength, 6)]  # 1 - 0.8 is 0.19999999999999996
 
 
 def _blur(p: float, views: list[int] | None = None) -> Settings:
