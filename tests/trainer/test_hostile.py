@@ -104,6 +104,7 @@ def test_a_full_disk_ends_a_run_with_one_line(url, tmp_path, refused, n_bytes):
 
 SAVED = {
     "stream": "0",
+    "datasets": {},
     "recipe": {"data": {"dataset": "a"}},
     "variants": {"whole": {}},
     "scores": {"whole": [{"test": 0.5}]},
@@ -116,20 +117,35 @@ SAVED = {
     [
         [],
         {},
-        *({**SAVED, **part} for part in ({"scores": 1}, {"scores": {"whole": [1]}}, {"recipe": 3}, {"variants": []})),
+        *(
+            {**SAVED, **part}
+            for part in ({"scores": 1}, {"scores": {"whole": [1]}}, {"recipe": 3}, {"variants": []}, {"sources": None})
+        ),
     ],
     ids=json.dumps,
 )
 def test_a_damaged_ablation_is_named(tmp_path, damage):
     file = tmp_path / "ablation.json"
     file.write_text(json.dumps(SAVED))
-    assert variants._load(file, {}, {"whole": variants.Variant()}) == (
-        {"whole": [({"test": 0.5}, {})]},
-        {"whole": {}},
-    )
+    recipe = parse_recipe(SAVED["recipe"])
+    record = variants.Record("0", recipe.model_dump(mode="json", exclude={"ablation"}), {}, {}, {}, datasets={})
+    variants._reuse(record, file, {"whole": variants.Variant()})
+    assert {name: getattr(record, name) for name in ("variants", "scores", "sources")} == {
+        name: SAVED[name] for name in ("variants", "scores", "sources")
+    }
     file.write_text(json.dumps(damage))
     with pytest.raises(ValueError, match=r"ablation\.json is damaged"):
-        variants._load(file, {}, {"whole": variants.Variant()})
+        variants._reuse(record, file, {"whole": variants.Variant()})
+
+
+def test_variants_without_runs_are_measured(tmp_path):
+    """Their names are in a file that was edited by hand."""
+    file = tmp_path / "ablation.json"
+    saved = {**SAVED, "variants": {"whole": {}, "none": {}}, "sources": {}}
+    file.write_text(json.dumps(saved))
+    record = variants.Record("0", SAVED["recipe"], {}, {}, {}, datasets={})
+    variants._reuse(record, file, {})
+    assert (record.scores, record.sources) == ({}, {})
 
 
 @pytest.mark.parametrize("run", [1, {}, {"test": 0.5, "b": 0.5}, {"test": "0.5"}, {"test": 2}, {"test": math.nan}])
@@ -138,7 +154,7 @@ def test_damaged_scores_of_an_ablation_are_named(tmp_path, run):
     runs = {"scores": {"whole": [{"test": None}, {"test": 1}, run]}, "sources": {"whole": [{}] * 3}}
     file.write_text(json.dumps({**SAVED, **runs}))
     with pytest.raises(ValueError, match=r"ablation\.json is damaged"):
-        variants._load(file, {}, {"whole": variants.Variant()})
+        variants._reuse(variants.Record("0", {}, {}, {}, {}), file, {})
 
 
 @pytest.mark.parametrize("metadata", ["[", "[]", "3", "[" * 100_000, '{"version": 1}', '{"version": 1, "recipe": [1]}'])

@@ -208,11 +208,12 @@ def comparison(sources):
 )
 def test_a_folder_is_looked_at_before_it_is_trained_on(tmp_path, per_class, repeated, gate, words):
     compared = comparison(a_folder(tmp_path, per_class, repeated))
-    setup = SimpleNamespace(comparison=compared, classes=2, left_out=frozenset(), weighted=False)
+    recipe = parse_recipe({"data": {"dataset": "pets/train"}})
+    setup = SimpleNamespace(recipe=recipe, comparison=compared, classes=2, left_out=frozenset())
     verdicts = {"classes": _check_classes(setup), "new test samples": _check_new_samples(setup)}
     assert [name for name, (_, fault) in verdicts.items() if fault] == ([gate] if gate else [])
     assert any(words in fault for _, fault in verdicts.values())
-    setup.weighted = True
+    setup.recipe = recipe.override({"training.class_weights": "balanced"})
     assert _check_classes(setup)[1] == ""
     assert f"{sum(per_class)} samples" in verdicts["classes"][0]
     assert f"{repeated} of {40 + repeated} test samples" in verdicts["new test samples"][0]

@@ -2,6 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+T = TypeVar("T")
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
@@ -13,6 +18,11 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise ValueError(f"larger than {max_bytes:,} bytes")
     return data
+
+
+def read_json(path: Path, kind: type[T], max_bytes: int = 4 << 20) -> T:
+    """The JSON in a file as a dataclass, or another type that pydantic knows; raises OSError, and ValueError for all else."""
+    return TypeAdapter(kind).validate_json(read_file(path, max_bytes))
 
 
 def check_readable(path: Path) -> None:

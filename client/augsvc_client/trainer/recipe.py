@@ -232,6 +232,16 @@ class Recipe(Group):
     evaluation: Evaluation = Field(default_factory=Evaluation)
     ablation: AblationChoice = Field(default_factory=AblationChoice)
 
+    @property
+    def tests(self) -> Mapping[str, Test]:
+        """The tests by name; empty while the field is open."""
+        return self.evaluation.tests or {}
+
+    @property
+    def watched(self) -> str:
+        """The test that early stopping watches, of a recipe with tests."""
+        return self.training.watch or next(iter(self.tests))
+
     def override(self, values: Mapping[str, object]) -> "Recipe":
         """A copy with fields replaced by dotted name, e.g. {"optimiser.lr": 0.05}; raises ValueError as `parse_recipe`."""
         tree = self.model_dump(exclude_unset=True)
@@ -254,6 +264,11 @@ class Recipe(Group):
         seeds = {f"data.{name}": getattr(self.data, name) for name in ("subset_seed", "order_seed", "aug_seed")}
         default = self.training.seed
         return {"training.seed": default, **{name: default if seed is None else seed for name, seed in seeds.items()}}
+
+    def flat(self, *, only_set: bool = False) -> dict[str, Any]:
+        """All fields by dotted name, or those that were set, with the values that JSON has."""
+        tree = self.model_dump(mode="json", exclude_unset=only_set)
+        return {f"{group}.{name}": value for group, fields in tree.items() for name, value in fields.items()}
 
     def save(self, path: Path) -> None:
         """Write YAML, with fields in the order of the groups above."""

@@ -24,7 +24,7 @@ from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
 from augsvc_client.trainer.export.card import Card
 from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe import Pipeline, Recipe
-from augsvc_client.trainer.report.tables import console_table, format_fraction
+from augsvc_client.trainer.report.tables import console_table, format_fraction, score_rows
 from augsvc_client.trainer.training.data import (
     class_names,
     dataset_names,
@@ -95,18 +95,13 @@ def test_folder(folder: Path, url: str, dataset: str | None, pipeline: Pipeline 
     with training_loader(recipe, url) as training:
         for line in _check_data(folder, recipe, card, training.stream):
             console.print(line, style="yellow", highlight=False, soft_wrap=True)
-        left_out = {name: training_indices(recipe, name, training.stream) for name in recipe.evaluation.tests or {}}
+        left_out = {name: training_indices(recipe, name, training.stream) for name in recipe.tests}
     for name in left_out:
         with test_loader(recipe, url, name) as loader:
             scores[name] = predict(model, loader, left_out[name]).score
     for name, averaged in predict_views(model, recipe, url, left_out=left_out).items():
         scores[f"{name}, {recipe.evaluation.views} views"] = averaged.score
-    rows = [["test", "accuracy", "95 % interval", "balanced accuracy", "samples"]]
-    for name, score in scores.items():
-        low, high = score.interval
-        cells = [format_fraction(score.accuracy if score.samples else None), f"{low:.1%} … {high:.1%}"]
-        rows.append([name, *cells, format_fraction(score.balanced), f"{score.samples:,}"])
-    console.print(console_table(rows))
+    console.print(console_table(score_rows(scores)))
 
 
 def _check_data(folder: Path, recipe: Recipe, card: Card, stream: Stream) -> list[str]:
@@ -122,7 +117,7 @@ def _check_data(folder: Path, recipe: Recipe, card: Card, stream: Stream) -> lis
         )
     read = run_versions(folder)
     changed = [name for name, version in read.items() if name in served and served[name]["version"] != version]
-    for name, test in (recipe.evaluation.tests or {}).items():
+    for name, test in recipe.tests.items():
         if test.unseen and test.dataset == recipe.data.dataset and test.dataset in changed:
             raise ValueError(
                 f"{test.dataset} has changed since the run, so the test {name!r} cannot leave out the samples that it trained "
@@ -139,7 +134,7 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
     from augsvc_client.trainer.export.onnx import export  # needs packages of the extra `export`
 
     recipe = load_run_recipe(folder).override({"training.device": "cpu"})
-    name = next(iter(recipe.evaluation.tests or {}))
+    name = next(iter(recipe.tests))
     model, card = load_network(folder)
     with training_loader(recipe, url) as training:
         for line in _check_data(folder, recipe, card, training.stream):
@@ -150,8 +145,8 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
         files = export(folder, model, card.inputs, calibration, test)
     rows = [["", "size", "latency, CPU", f"accuracy on {name}"]]
     for file in files:
-        accuracy = "no samples" if file.accuracy is None else f"{file.accuracy:.1%}"
-        rows.append([file.name, f"{file.n_bytes / 1000:,.0f} kB", f"{file.ms:.2f} ms", accuracy])
+        size, latency = f"{file.n_bytes / 1000:,.0f} kB", f"{file.ms:.2f} ms"
+        rows.append([file.name, size, latency, format_fraction(file.accuracy)])
     console.print(console_table(rows))
     members, limit = ensemble_members(folder), card.model.max_size
     for file in files:

@@ -7,9 +7,10 @@ torch's, and help, completion and mistakes need none of it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -24,6 +25,8 @@ from augsvc_client.trainer.training.interrupt import Interrupted
 _LONGEST_MESSAGE = 4000  # characters
 _ABLATED = {kind.value for kind in Ablated}
 _INTERRUPTED = 130  # exit status that shells report for SIGINT
+
+Run = Annotated[Path, typer.Argument(help="Folder of a run.", file_okay=False)]
 
 
 class _Commands(TyperGroup):
@@ -102,11 +105,11 @@ def main(
         "training.device": device,
         "evaluation.tests": None if test_dataset is None else {"test": {"dataset": test_dataset}},
     }
-    try:
+    with _errors_as_lines():
         values = _field_values(options, set_ or [])
         _check_options(url, sanity=sanity, find_lr=find_lr, resume=resume, overwrite=overwrite)
         given = None if resume else load_recipe(recipe, values)
-        if out is None and not (resume or sanity or find_lr):
+        if out is None and not (sanity or find_lr):
             raise ValueError("give --out: the output folder")
 
         from augsvc_client.trainer.cli.commands import check, suggest_rate
@@ -117,32 +120,22 @@ def main(
 
         with process_group():
             console = PlainConsole(quiet=not is_main_process())
-            saved = find_resumed(out, recipe, values) if resume else None
+            saved = find_resumed(out, recipe, values) if resume and out is not None else None
             requested = use_threads(saved or given or load_recipe(recipe, values))
             if sanity:
                 if not check(requested, url, out, console):
                     raise typer.Exit(1)
-                return
-            if find_lr:
-                return suggest_rate(requested, url, out, console)
-            if out is None:
-                raise ValueError("give --out: the output folder")
-            members = ensemble if saved is None else resumed_members(out, ensemble)
-            plan = Plan(members, ablate=ablate, resume=saved is not None, overwrite=overwrite)
-            train(url, out, requested, console, plan)
-    except (AugsvcError, FloatingPointError, ValueError, OSError) as err:  # the second: the run diverged
-        _fail(str(err))
-    except KeyboardInterrupt as err:
-        from augsvc_client.trainer.distributed import is_main_process
-
-        if is_main_process():
-            typer.secho(str(err) or "interrupted", err=True)
-        raise typer.Exit(err.exit_status if isinstance(err, Interrupted) else _INTERRUPTED) from err
+            elif find_lr:
+                suggest_rate(requested, url, out, console)
+            elif out is not None:
+                members = ensemble if saved is None else resumed_members(out, ensemble)
+                plan = Plan(members, ablate=ablate, resume=saved is not None, overwrite=overwrite)
+                train(url, out, requested, console, plan)
 
 
 @app.command(name="test")
 def evaluate(
-    out: Annotated[Path, typer.Argument(help="Folder of a run.", file_okay=False)],
+    out: Run,
     url: Annotated[str, typer.Option(envvar="AUGSVC_URL", help="Server URL.")],
     dataset: Annotated[str | None, typer.Option(help="Dataset; default: the tests of the run.")] = None,
     pipeline: Annotated[
@@ -150,46 +143,39 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate a trained network on its tests, or on another dataset or pipeline."""
-    try:
+    with _errors_as_lines():
         through = None if pipeline is None else _parse_pipeline(pipeline)
         from augsvc_client.trainer.cli.commands import test_folder
 
         test_folder(out, url, dataset, through, PlainConsole())
-    except (AugsvcError, ValueError, OSError) as err:
-        _fail(str(err))
 
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Argument(help="Folder of a run.", file_okay=False)],
+    out: Run,
     url: Annotated[str, typer.Option(envvar="AUGSVC_URL", help="Server URL, for calibration and test samples.")],
 ) -> None:
     """Export a trained network or ensemble as ONNX, 8-bit ONNX and half-precision weights; each is checked and measured."""
-    try:
+    with _errors_as_lines():
         from augsvc_client.trainer.cli.commands import export_folder
 
         export_folder(out, url, PlainConsole())
-    except (AugsvcError, ValueError, OSError) as err:
-        _fail(str(err))
 
 
 @app.command()
 def predict(
-    out: Annotated[Path, typer.Argument(help="Folder of a run.", file_okay=False)],
+    out: Run,
     path: Annotated[Path, typer.Argument(help="File, or folder of files.")],
     json_: Annotated[
         Path | None, typer.Option("--json", help="Write per-class probabilities as JSON to this file.")
     ] = None,
 ) -> None:
     """Classify image or audio files with a trained network; no server is needed. Exit status 1 if no file has a class."""
-    try:
+    with _errors_as_lines():
         from augsvc_client.trainer.cli.commands import predict_path
 
-        classified = predict_path(out, path, json_, PlainConsole())
-    except (AugsvcError, ValueError, OSError) as err:
-        _fail(str(err))
-    if not classified:
-        raise typer.Exit(1)
+        if not predict_path(out, path, json_, PlainConsole()):
+            raise typer.Exit(1)
 
 
 def _check_options(url: str, *, sanity: bool, find_lr: bool, resume: bool, overwrite: bool) -> None:
@@ -219,7 +205,19 @@ def _parse_pipeline(text: str) -> Any:
         raise ValueError(f"--pipeline is neither a preset's name nor JSON{where}") from err
 
 
-def _fail(message: str) -> NoReturn:
-    lines = "\n".join(map(printable, message.splitlines()))
-    typer.secho(lines if len(lines) <= _LONGEST_MESSAGE else f"{lines[:_LONGEST_MESSAGE]} …", err=True, fg="red")
-    raise typer.Exit(2)
+@contextmanager
+def _errors_as_lines() -> Iterator[None]:
+    """What a user can mend is a line and exit status 2; so is Ctrl-C, with the status of the signal."""
+    try:
+        yield
+    except (AugsvcError, FloatingPointError, ValueError, OSError) as err:  # the second: the run diverged
+        lines = "\n".join(map(printable, str(err).splitlines()))
+        shown = lines if len(lines) <= _LONGEST_MESSAGE else f"{lines[:_LONGEST_MESSAGE]} …"
+        typer.secho(shown, err=True, fg="red")
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt as err:
+        from augsvc_client.trainer.distributed import is_main_process
+
+        if is_main_process():
+            typer.secho(str(err) or "interrupted", err=True)
+        raise typer.Exit(err.exit_status if isinstance(err, Interrupted) else _INTERRUPTED) from err

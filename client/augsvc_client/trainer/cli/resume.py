@@ -12,15 +12,15 @@ from augsvc_client.trainer.recipe import Recipe, load_recipe
 _MAY_BE_LOWER = "data.batch_size"  # a small dataset lowers it when the run starts
 
 
-def find_resumed(out: Path | None, path: Path | None, values: Mapping[str, object]) -> Recipe | None:
+def find_resumed(out: Path, path: Path | None, values: Mapping[str, object]) -> Recipe | None:
     """The recipe of the run in `out`; None if there is none yet and a recipe or a dataset is given to start one.
 
     Fields that are given must have the run's values, so that a command can be repeated. Raises ValueError that names those
     that differ.
     """
-    if out is None or not ((out / "recipe.yaml").exists() or find_run(out)):
+    if not ((out / "recipe.yaml").exists() or find_run(out)):
         if path is None and "data.dataset" not in values:
-            raise ValueError(f"{out or 'no --out'} holds no run to resume: give --dataset or --recipe to start one")
+            raise ValueError(f"{out} holds no run to resume: give --dataset or --recipe to start one")
         return None
     saved = load_run_recipe(out)
     if path is None and not values:
@@ -28,16 +28,12 @@ def find_resumed(out: Path | None, path: Path | None, values: Mapping[str, objec
     given = load_recipe(path, {"data.dataset": saved.data.dataset, **values} if path is None else values)
     if given.training.steps is not None:  # in place of epochs, whose number the run worked out
         given = given.override({"training.epochs": saved.training.epochs})
-    here, there = given.model_dump(mode="json", exclude_unset=True), saved.model_dump(mode="json")
-    names = [
-        f"{group}.{name} ({there[group][name]} there, {value} here)"
-        for group, fields in here.items()
-        for name, value in fields.items()
-        if not _agree(f"{group}.{name}", value, there[group][name])
-    ]
+    here, there = given.flat(only_set=True), saved.flat()
+    names = [name for name in here if not _agree(name, here[name], there[name])]
     if names:
+        differences = "; ".join(f"{name} ({there[name]} there, {here[name]} here)" for name in names)
         raise ValueError(
-            f"--resume finishes the run in {out} as its recipe.yaml says, and these fields differ: {'; '.join(names)} (for more "
+            f"--resume finishes the run in {out} as its recipe.yaml says, and these fields differ: {differences} (for more "
             f"epochs start another run: --recipe {out / 'recipe.yaml'} --epochs N --out OTHER)"
         )
     return saved

@@ -95,13 +95,8 @@ def _train(
         check_initial_weights(recipe.training.initial_weights, out)
     with progress_bars(console) as progress:
         if members > 1:
-
-            def write_member(member: Outcome, folder: Path) -> None:
-                write_run(member, folder, out, members=members)
-
-            ensemble = run_ensemble(
-                recipe, url, progress, members, out=out, resume=resume, done=write_member, start=start
-            )
+            done = partial(write_run, out=out, members=members)
+            ensemble = run_ensemble(recipe, url, progress, members, out=out, resume=resume, done=done, start=start)
             _finish_ensemble(ensemble, out, console)
             return
         title = recipe.data.dataset

@@ -3,16 +3,18 @@
 OUT → find_run → "a finished run" …;  delete_run;  ensemble_members;  load_network → network or ensemble, Card
 """
 
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from augsvc_client.trainer.export.card import EXPORTS, Card, load_model
-from augsvc_client.trainer.files import check_readable, read_file
+from augsvc_client.trainer.files import check_readable, read_json
 from augsvc_client.trainer.recipe import Recipe, load_recipe
 from augsvc_client.trainer.training.checkpoint import FILE_NAME as CHECKPOINT_FILE
 from augsvc_client.trainer.training.checkpoint import read_datasets, read_recipe
@@ -20,8 +22,17 @@ from augsvc_client.trainer.training.checkpoint import read_datasets, read_recipe
 ENSEMBLE_FILE, ABLATION_FILE, ADVICE_FILE = "ensemble.json", "ablation.json", "advice.json"
 _RESULTS = ("model.safetensors", "model.json", "result.json", "report.html")
 LOST_ENSEMBLE = f"members of an ensemble without its {ENSEMBLE_FILE}"
-_MAX_BYTES = 4 << 20
 _MAX_RESULT = 256 << 20  # with the history of many epochs
+
+
+@dataclass(frozen=True, slots=True)
+class _EnsembleFile:
+    members: Annotated[int, Field(ge=2)]
+
+
+@dataclass(frozen=True, slots=True)
+class _ResultFile:
+    datasets: Mapping[str, str]
 
 
 def member_folder(out: Path, index: int) -> Path:
@@ -129,11 +140,8 @@ def run_versions(out: Path) -> dict[str, str]:
     result.json, and empty without either."""
     folder = _first_folder(out)
     try:
-        return {
-            name: str(version)
-            for name, version in json.loads(read_file(folder / "result.json", _MAX_RESULT))["datasets"].items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return dict(read_json(folder / "result.json", _ResultFile, _MAX_RESULT).datasets)
+    except (OSError, ValueError):
         pass
     try:
         return {name: str(entry["version"]) for name, entry in read_datasets(folder).items()}
@@ -146,12 +154,9 @@ def ensemble_members(out: Path) -> int:
     if not (out / ENSEMBLE_FILE).exists():
         return 1
     try:
-        members = json.loads(read_file(out / ENSEMBLE_FILE, _MAX_BYTES))["members"]
-        if isinstance(members, int) and members > 1:
-            return members
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
-    raise ValueError(
-        f'{out / ENSEMBLE_FILE} is damaged: write {{"members": N}} to it, N the number of networks, or start over with '
-        f"--ensemble N --overwrite"
-    )
+        return read_json(out / ENSEMBLE_FILE, _EnsembleFile).members
+    except ValueError as err:
+        raise ValueError(
+            f'{out / ENSEMBLE_FILE} is damaged: write {{"members": N}} to it, N the number of networks, or start over with '
+            f"--ensemble N --overwrite"
+        ) from err

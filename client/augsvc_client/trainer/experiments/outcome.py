@@ -57,9 +57,8 @@ class Outcome:
 
         The best of several evaluations on the same samples is an optimistic estimate for other samples.
         """
-        training = self.recipe.training
         count = sum(bool(epoch.scores) for epoch in self.history)
-        return {} if training.patience is None or count < 2 else {training.watch or next(iter(self.predictions)): count}
+        return {} if self.recipe.training.patience is None or count < 2 else {self.recipe.watched: count}
 
     def summary(self) -> dict[str, Any]:
         """All but images and weights, for strict JSON; an accuracy without samples is None."""

@@ -51,15 +51,15 @@ def resolve_recipe(recipe: Recipe, url: str, datasets: Datasets = MappingProxyTy
         resolved = resolved.override({"evaluation.batch_size": limit_batch(resolved)})
     if resolved.evaluation.tests is None:
         resolved = resolved.override({"evaluation.tests": {"test": {"dataset": _test_dataset(data.dataset)}}})
-    for name, test in (resolved.evaluation.tests or {}).items():
+    for name, test in resolved.tests.items():
         if test.dataset == data.dataset and not test.unseen and not _are_disjoint(data.subset, test.subset):
             notes.append(
                 f"the test {name!r} is of {data.dataset}, which is trained on: give it unseen: true, another fold, or another "
                 "dataset"
             )
     class_names(served, resolved)
-    if training.watch is not None and training.watch not in (resolved.evaluation.tests or {}):
-        raise ValueError(f"training.watch must be one of {', '.join(resolved.evaluation.tests or {})}")
+    if training.watch is not None and training.watch not in resolved.tests:
+        raise ValueError(f"training.watch must be one of {', '.join(resolved.tests)}")
     return resolved, notes
 
 
@@ -72,8 +72,8 @@ def _defaults(recipe: Recipe, audio: bool) -> dict[str, object]:
         **({"data.seconds": _SECONDS, "data.sample_rate": _RATE} if audio else {"data.size": (_SIDE, _SIDE)}),
         "ablation.corrupted": _CORRUPTED_AUDIO if audio else "strong",
     }
-    groups = recipe.model_dump()
-    return {name: value for name, value in defaults.items() if groups[name.split(".")[0]][name.split(".")[1]] is None}
+    given = recipe.flat()
+    return {name: value for name, value in defaults.items() if given[name] is None}
 
 
 def _are_disjoint(training: Mapping[str, Any] | None, test: Mapping[str, Any] | None) -> bool:

@@ -82,10 +82,7 @@ def run(
         versions = versions_of(datasets)
         loader = stack.enter_context(training_loader(recipe, url, versions))
         statistics_loader = stack.enter_context(training_loader(recipe, url, versions))
-        tests = {
-            name: stack.enter_context(test_loader(recipe, url, name, versions=versions))
-            for name in recipe.evaluation.tests or {}
-        }
+        tests = {name: stack.enter_context(test_loader(recipe, url, name, versions=versions)) for name in recipe.tests}
         problem = read_problem(recipe, loader.stream, datasets)
         total = recipe.training.steps or recipe.training.epochs * loader.epoch_steps
         model = problem.build(notify, pretrained=not (resume and out is not None and (out / FILE_NAME).exists()))
@@ -136,10 +133,12 @@ class _Evaluator:
         recipe, stream = state.learner.recipe, state.loader.stream
         self.left_out: Mapping[str, Set[int]] = {name: training_indices(recipe, name, stream) for name in tests}
         self._latest: dict[str, Predictions] = {}
-        watched = recipe.training.watch or next(iter(tests))
-        if recipe.training.patience is not None and self.left_out[watched] >= _samples_of(tests[watched]):
+        watched = tests[recipe.watched].stream
+        if recipe.training.patience is not None and self.left_out[recipe.watched] >= set(
+            read_order(watched, 0).tolist()
+        ):
             raise ValueError(
-                f"training.patience watches {watched}, which has no sample that is not trained on: lower data.per_class, "
+                f"training.patience watches {recipe.watched}, which has no sample that is not trained on: lower data.per_class, "
                 f"or watch another test"
             )
 
@@ -170,10 +169,6 @@ class _Evaluator:
         return {name: predict(model, loader, self.left_out[name]) for name, loader in self._tests.items()}
 
 
-def _samples_of(loader: RemoteDataLoader) -> Set[int]:
-    return set(read_order(loader.stream, 0).tolist())
-
-
 def predict_views(
     model: nn.Module,
     recipe: Recipe,
@@ -186,7 +181,7 @@ def predict_views(
     `left_out`: samples of tests that are not predicted.
     """
     evaluation = recipe.evaluation
-    plain = [name for name, test in (evaluation.tests or {}).items() if test.pipeline in ("none", [])]
+    plain = [name for name, test in recipe.tests.items() if test.pipeline in ("none", [])]
     averages = {}
     for name in plain if evaluation.views > 1 else []:
         views = []

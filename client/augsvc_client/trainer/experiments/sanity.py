@@ -41,15 +41,15 @@ Verdict = tuple[str, str]  # what was measured, and the likely fault with its re
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Networks and batches to check.
+    """Networks and batches of a recipe to check.
 
     `build` returns a new network, always with the same initial weights; `learner` trains one for a number of steps.
     `few`: a batch of up to FEW samples without augmentation, of several classes; `augmented`: a batch of the recipe's
-    pipeline; `training`, `held_out`: batches without augmentation. `low`, `high`: the expected range of images. `comparison`:
-    labels and repeated samples of both datasets. `weighted`: whether the loss weights the classes. `left_out`: the classes
-    that `data.subset` leaves out. `pretrained`: whether the network starts from given weights.
+    pipeline; `training`, `held_out`: batches without augmentation. `comparison`: labels and repeated samples of both
+    datasets. `left_out`: the classes that `data.subset` leaves out.
     """
 
+    recipe: Recipe
     build: Callable[[], nn.Module]
     learner: Callable[[nn.Module, int], Learner]
     classes: int
@@ -57,12 +57,8 @@ class Setup:
     augmented: Batch
     training: Sequence[Batch]
     held_out: Sequence[Batch]
-    low: float
-    high: float
     comparison: Comparison
-    weighted: bool
     left_out: Set[int]
-    pretrained: bool
 
 
 def build_setup(recipe: Recipe, url: str) -> Setup:
@@ -71,7 +67,7 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
         batch_size = min(max(FEW, recipe.data.batch_size), loader.stream.samples)
     shuffled = recipe.override({"data.shuffle": True, "data.batch_size": batch_size})
     plain = shuffled.override({"data.pipeline": "none"})
-    test = next(iter(plain.evaluation.tests or {}))
+    test = next(iter(plain.tests))
     with training_loader(plain, url) as loader, training_loader(shuffled, url) as augmented_loader:
         stream = loader.stream
         training, augmented = _read(loader, _TRAINING_BATCHES), _read(augmented_loader, 1)[0]
@@ -79,10 +75,10 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
         with test_loader(plain, url, test) as tests:
             comparison = compare_datasets(stream, tests.stream, training_indices(plain, test, stream))
         problem = read_problem(plain, stream)
-    low, high = plain.data.scale
     chosen = (plain.data.subset or {}).get("classes", problem.classes)
     left_out = {i for i, name in enumerate(problem.classes) if name not in chosen}
     return Setup(
+        recipe=recipe,
         build=problem.build,
         learner=problem.learner,
         classes=len(problem.classes),
@@ -90,12 +86,8 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
         augmented=augmented,
         training=training,
         held_out=[_without(batch, left_out) for batch in held_out],
-        low=low,
-        high=high,
         comparison=comparison,
-        weighted=recipe.training.class_weights is not None,
         left_out=left_out,
-        pretrained=recipe.training.initial_weights is not None,
     )
 
 
@@ -122,8 +114,8 @@ def _check_inputs(setup: Setup) -> Verdict:
     x = input_tensor(setup.few)
     classes = len(set(setup.few["label"].tolist()))
     measured = f"from {float(x.min()):.2f} to {float(x.max()):.2f}, {len(x)} samples of {classes} classes"
-    if _is_out_of_range(x, setup):
-        return measured, f"images should be in [{setup.low:g}, {setup.high:g}]: check data.scale"
+    if limits := _exceeded_limits(x, setup):
+        return measured, f"images should be in {limits}: check data.scale"
     if bool((x == x[:1]).all()):
         return measured, "all samples are identical: check the dataset"
     return measured, "all samples are of one class: check the dataset's labels" if classes < 2 else ""
@@ -134,18 +126,20 @@ def _check_augmented_inputs(setup: Setup) -> Verdict:
     flat = x.flatten(1)
     constant = int((flat.amin(dim=1) == flat.amax(dim=1)).sum())
     measured = f"from {float(x.min()):.2f} to {float(x.max()):.2f}, {constant} of {len(x)} samples are constant"
-    if _is_out_of_range(x, setup):
-        return measured, f"the pipeline moves images out of [{setup.low:g}, {setup.high:g}]: check data.pipeline"
+    if limits := _exceeded_limits(x, setup):
+        return measured, f"the pipeline moves images out of {limits}: check data.pipeline"
     if constant > len(x) // 2:
         return measured, "the pipeline erases most samples completely: check data.pipeline"
     identical = bool((x == x[:1]).all())
     return measured, "the pipeline makes all samples identical: check data.pipeline" if identical else ""
 
 
-def _is_out_of_range(x: torch.Tensor, setup: Setup) -> bool:
-    """Whether images exceed their range; audio has none."""
-    slack = 0.01 * (setup.high - setup.low)
-    return x.ndim == 4 and not (setup.low - slack <= float(x.min()) and float(x.max()) <= setup.high + slack)
+def _exceeded_limits(x: torch.Tensor, setup: Setup) -> str:
+    """The range that images should have, if they exceed it; audio has none."""
+    low, high = setup.recipe.data.scale
+    slack = 0.01 * (high - low)
+    fits = x.ndim != 4 or (low - slack <= float(x.min()) and float(x.max()) <= high + slack)
+    return "" if fits else f"[{low:g}, {high:g}]"
 
 
 def _check_classes(setup: Setup) -> Verdict:
@@ -157,7 +151,7 @@ def _check_classes(setup: Setup) -> Verdict:
     measured = f"from {fewest} to {most} samples of a class, {sum(counts.values())} samples"
     if not fewest:
         return measured, f"class {smallest} has no training samples: check the folder, or leave the class out"
-    if most <= _MAX_IMBALANCE * fewest or setup.weighted:
+    if most <= _MAX_IMBALANCE * fewest or setup.recipe.training.class_weights is not None:
         return measured, ""
     return measured, (
         f"class {smallest} is far smaller than class {largest}, so the accuracy hides its errors: "
@@ -190,7 +184,7 @@ def _check_outputs(setup: Setup) -> Verdict:
 
 def _check_initial_loss(setup: Setup) -> Verdict:
     """An untrained network should predict all classes alike, at a loss of log K."""
-    if setup.pretrained:
+    if setup.recipe.training.initial_weights is not None:
         return "skipped: the network starts from given weights", ""
     model = setup.build().train()
     with torch.no_grad():

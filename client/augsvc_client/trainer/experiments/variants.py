@@ -7,12 +7,13 @@ import json
 import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from pydantic import Field
 from rich.progress import Progress
 
 from augsvc_client.trainer.distributed import is_main_process
@@ -21,7 +22,7 @@ from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.outcome import Outcome, nan_to_none
 from augsvc_client.trainer.experiments.provenance import collect_provenance
 from augsvc_client.trainer.experiments.run import Start, run
-from augsvc_client.trainer.files import read_file, write_file
+from augsvc_client.trainer.files import read_json, write_file
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
 from augsvc_client.trainer.training.data import Datasets, Versions, dataset_names, training_loader, versions_of
 from augsvc_client.trainer.training.device import format_duration
@@ -31,9 +32,9 @@ WHOLE = "whole"  # the run itself
 DIVERGED = "diverged"  # in place of a figure
 _MAX_BYTES = 64 << 20
 
-Scores = dict[str, float | None]  # accuracy in [0, 1] by test; None without samples, and of a run that diverged
+Accuracy = Annotated[float, Field(ge=0, le=1, strict=True)]
+Scores = dict[str, Accuracy | None]  # by test; None without samples, and of a run that diverged
 Source = Mapping[str, Any]  # what a score was measured with
-Run = tuple[Scores, Source]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,25 @@ class Variant:
     def names(self, name: str) -> list[str]:
         """Of its scores: `name`, and of an ensemble's members "NAME #0", "NAME #1", …"""
         return [name, *(f"{name} #{i}" for i in range(self.members) if self.members > 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A comparison in a file: the stream, the datasets by version and the recipe that it is of; the fields of each variant; and
+    by name, as in `Variant.names`, the scores of all repetitions and what they were measured with.
+    """
+
+    stream: str | None
+    datasets: dict[str, str] | None = field(default=None, kw_only=True)  # files of earlier versions may have none
+    recipe: dict[str, Any]
+    variants: dict[str, dict[str, Any]]
+    scores: dict[str, list[Annotated[Scores, Field(min_length=1)]]]
+    sources: dict[str, list[Source]]
+
+    def add(self, name: str, scores: Scores, source: Source) -> None:
+        """One more repetition."""
+        self.scores[name].append(scores)
+        self.sources[name].append(source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +145,18 @@ def run_variants(
     """
     if first is not None and all(score is None for score in _scores(first).values()):
         raise ValueError("--ablate: no test has a sample to compare the variants on")
-    datasets, identity, server = _identify(recipe, url, None if first is None else first.datasets)
-    saved, values = _load(file, identity, variants) if resume else ({}, {})
-    names = [each for name, variant in variants.items() for each in variant.names(name)]
-    runs = {each: saved.pop(each, []) for each in names} | saved
-    values |= {name: variant.values for name, variant in variants.items()}
+    record, datasets, server = _begin_record(recipe, url, None if first is None else first.datasets)
+    if resume and file.exists():
+        _reuse(record, file, variants)
+    for name, variant in variants.items():
+        record.variants[name] = dict(variant.values)
+        for each in variant.names(name):
+            record.scores.setdefault(each, [])
+            record.sources.setdefault(each, [])
     seeds = recipe.ablation.seeds
-    if first is not None and not runs[WHOLE]:
-        runs[WHOLE] = [(_scores(first), {**origin, **first.provenance})]
-    missing = [(seed, name) for seed in range(seeds) for name in variants if seed >= len(runs[name])]
+    if first is not None and not record.scores[WHOLE]:
+        record.add(WHOLE, _scores(first), {**origin, **first.provenance})
+    missing = [(seed, name) for seed in range(seeds) for name in variants if seed >= len(record.scores[name])]
     started_s = perf_counter()
     total = seeds * len(variants)
     for number, (seed, name) in enumerate(missing, 1):
@@ -141,16 +164,16 @@ def run_variants(
         scores = _run_variant(_vary(recipe, variant, seed), url, variant, progress, f"{name} #{seed}", datasets)
         source = {**origin, **collect_provenance(server)}
         for each, score in zip(variant.names(name), scores, strict=True):
-            runs[each].append((score, source))
+            record.add(each, score, source)
         for task in progress.tasks[before:]:
             progress.update(task.id, visible=False)  # thirty bars would fill the screen
         if is_main_process():
-            _save(runs, file, {**identity, "variants": values})
+            write_file(file, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
         remaining_s = (perf_counter() - started_s) / number * (len(missing) - number)
         line = f"{total - len(missing) + number} of {total} {name} #{seed}: {_format_scores(scores[0])}"
         line += f"; about {format_duration(remaining_s)} to go" if remaining_s else ""
         progress.console.print(line, highlight=False, soft_wrap=True)
-    return {name: [score for score, _ in runs[name][:seeds]] for name in names}
+    return {each: record.scores[each][:seeds] for name, variant in variants.items() for each in variant.names(name)}
 
 
 def _run_variant(
@@ -164,8 +187,8 @@ def _run_variant(
             return [_scores(run(recipe, url, progress, title, start=Start(datasets)))]
         ensemble = run_ensemble(recipe, url, progress, variant.members, start=Start(datasets))
     except Diverged:
-        return [dict.fromkeys(recipe.evaluation.tests or {}) for _ in variant.names(title)]
-    mean: Scores = {test: nan_to_none(ensemble.accuracy(test)) for test in recipe.evaluation.tests or {}}
+        return [dict.fromkeys(recipe.tests) for _ in variant.names(title)]
+    mean: Scores = {test: nan_to_none(ensemble.accuracy(test)) for test in recipe.tests}
     return [mean, *map(_scores, ensemble.members)]
 
 
@@ -184,90 +207,37 @@ def _format_scores(scores: Scores) -> str:
     return ", ".join(f"{test} none" if score is None else f"{test} {score:.1%}" for test, score in scores.items())
 
 
-def _identify(recipe: Recipe, url: str, known: Datasets | None) -> tuple[Datasets, dict[str, Any], dict[str, Any]]:
-    """The datasets that are read, what two comparisons must share to be the same, and the server's description of itself."""
+def _begin_record(recipe: Recipe, url: str, known: Datasets | None) -> tuple[Record, Datasets, dict[str, Any]]:
+    """A record without runs, the datasets that are read, and the server's description of itself."""
     with training_loader(recipe, url, versions_of(known or {})) as loader:
         client = loader.stream.client
         served = known or {entry["name"]: entry for entry in client.datasets()}
         datasets = {name: served[name] for name in dataset_names(recipe)}
-        identity = {"stream": loader.stream.id, "datasets": dict(versions_of(datasets)), "recipe": _compared(recipe)}
-        return datasets, identity, client.version()
+        fields = recipe.model_dump(mode="json", exclude={"ablation"})  # the number of seeds may change
+        record = Record(loader.stream.id, fields, {}, {}, {}, datasets=dict(versions_of(datasets)))
+        return record, datasets, client.version()
 
 
-def _compared(recipe: Recipe) -> dict[str, Any]:
-    """The fields that results depend on; the number of seeds may change."""
-    return recipe.model_dump(mode="json", exclude={"ablation"})
-
-
-def _save(runs: Mapping[str, Sequence[Run]], file: Path, identity: Mapping[str, Any]) -> None:
-    scores, sources = ({name: [run[i] for run in each] for name, each in runs.items()} for i in (0, 1))
-    write_file(file, json.dumps({**identity, "scores": scores, "sources": sources}, indent=1, allow_nan=False) + "\n")
-
-
-def _load(
-    file: Path, identity: Mapping[str, Any], variants: Mapping[str, Variant]
-) -> tuple[dict[str, list[Run]], dict[str, Any]]:
-    """The saved runs of the same comparison by name, and the values of their variants; of none that has changed."""
-    if not file.exists():
-        return {}, {}
+def _reuse(record: Record, file: Path, variants: Mapping[str, Variant]) -> None:
+    """Add the runs in a file of the same comparison, but for those of variants that have changed."""
     try:
-        saved = dict(json.loads(read_file(file, _MAX_BYTES)))
-        there = {
-            **saved,
-            "recipe": _compared(parse_recipe(saved["recipe"])),
-        }  # fields that it lacks are at their defaults
-        if not _is_same(there, identity):
-            return {}, {}
-        runs: dict[str, list[Run]] = {}
-        kept = {name: own for name, own in saved["variants"].items() if _is_kept(saved, name, variants.get(name))}
-        for name in kept:
-            found = {each: _pairs(saved, each) for each in _names(saved, name)}
-            whole = min(map(len, found.values()))  # an ensemble's members may be missing
-            runs |= {each: pairs[:whole] for each, pairs in found.items()}
-        if len({tuple(scores) for pairs in runs.values() for scores, _ in pairs}) > 1:
+        saved = read_json(file, Record, _MAX_BYTES)
+        there = parse_recipe(saved.recipe).flat()  # fields that it lacks are at their defaults
+        if len({tuple(run) for runs in saved.scores.values() for run in runs}) > 1:
             raise ValueError("the runs have other tests")
-        return runs, kept
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+    except ValueError as err:
         raise ValueError(f"{file} is damaged: delete it to start the comparison over") from err
-
-
-def _is_same(saved: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
-    """Whether a file is of the same comparison. One without a stream is older than this format: what its recipe leaves open, a
-    server has filled in.
-    """
-    if saved["stream"] is None:
-        return _leads_to(saved["recipe"], identity["recipe"])
-    return all(saved.get(key) == value for key, value in identity.items())
-
-
-def _leads_to(fields: Any, filled: Any) -> bool:
-    if isinstance(fields, dict) and isinstance(filled, dict):
-        return all(_leads_to(value, filled.get(name)) for name, value in fields.items())
-    return fields is None or fields == filled
-
-
-def _is_kept(saved: Mapping[str, Any], name: str, variant: Variant | None) -> bool:
-    """Whether a variant of the file is as it is here: the fields, and the number of networks, whose scores are in the file."""
-    return variant is None or (
-        saved["variants"][name] == json.loads(json.dumps(variant.values)) and _names(saved, name) == variant.names(name)
-    )
-
-
-def _names(saved: Mapping[str, Any], name: str) -> list[str]:
-    """As `Variant.names`, of a variant in the file."""
-    return [name, *(each for each in saved["scores"] if each.startswith(f"{name} #"))]
-
-
-def _pairs(saved: Mapping[str, Any], name: str) -> list[Run]:
-    scores, sources = (saved[key].get(name, []) for key in ("scores", "sources"))
-    return [(_check_scores(score), dict(source)) for score, source in zip(scores, sources, strict=False)]
-
-
-def _check_scores(saved: Mapping[str, Any]) -> Scores:
-    """The scores of a run as they were saved; raises ValueError for what is no accuracy, and where a test has none."""
-    scores: Scores = dict(saved)
-    if not scores or not all(
-        score is None or (type(score) in (int, float) and 0 <= score <= 1) for score in scores.values()
-    ):
-        raise ValueError("a score is no accuracy")
-    return scores
+    here = parse_recipe(record.recipe).flat()
+    if saved.stream is None:  # of an earlier version: what its recipe leaves open, a server has filled in
+        is_same = all(value in (None, here[name]) for name, value in there.items())
+    else:
+        is_same = (saved.stream, saved.datasets, there) == (record.stream, record.datasets, here)
+    for name, values in saved.variants.items() if is_same else ():
+        names = [name, *(each for each in saved.scores if each.startswith(f"{name} #"))]  # as Variant.names
+        variant = variants.get(name)
+        if variant is not None and (values != json.loads(json.dumps(variant.values)) or names != variant.names(name)):
+            continue
+        record.variants[name] = values
+        whole = min(len(runs.get(each, ())) for runs in (saved.scores, saved.sources) for each in names)
+        for each in names if whole else ():  # else an ensemble's members may be missing
+            record.scores[each], record.sources[each] = saved.scores[each][:whole], saved.sources[each][:whole]

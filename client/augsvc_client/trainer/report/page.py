@@ -20,7 +20,7 @@ from augsvc_client.trainer.report.figures import (
 from augsvc_client.trainer.report.html import Figure, Table, document
 from augsvc_client.trainer.report.measurements import Measurements, measure
 from augsvc_client.trainer.report.practices import Run, review_practices
-from augsvc_client.trainer.report.tables import format_fraction
+from augsvc_client.trainer.report.tables import score_rows
 from augsvc_client.trainer.training.data import test_loader
 from augsvc_client.trainer.training.evaluate import Predictions
 
@@ -61,10 +61,6 @@ def _summary(outcome: Outcome, measured: Measurements) -> list[str | Table | Fig
         tensor.numel() * (2 if tensor.is_floating_point() else tensor.element_size())
         for tensor in outcome.model.state_dict().values()
     )
-    accuracies = [
-        (name, f"{score.accuracy:.1%}", "{:.1%} … {:.1%}".format(*score.interval), format_fraction(score.balanced))
-        for name, score in ((name, result.score) for name, result in outcome.predictions.items())
-    ]
     costs = [
         ("", "this network", "with 3×3 convolutions"),
         ("parameters", f"{facts.parameters:,}", f"{facts.plain_parameters:,}"),
@@ -75,8 +71,8 @@ def _summary(outcome: Outcome, measured: Measurements) -> list[str | Table | Fig
         ("training", f"{pace.train_s:.1f} s, {pace.images_per_s:,.0f} samples/s", ""),
         ("waiting for data", f"{pace.wait_share:.1%}", ""),
     ]
-    header = ("test", "accuracy", "95 % interval (Wilson)", "balanced accuracy")
-    return [Table([header, *accuracies]), Table(costs)]
+    scores = {name: result.score for name, result in outcome.predictions.items()}
+    return [Table(score_rows(scores)), Table(costs)]
 
 
 def _test(outcome: Outcome, name: str, predictions: Predictions) -> list[str | Table | Figure]:

@@ -158,12 +158,10 @@ def _device(run: Run) -> Review:
 
 def _parameters(run: Run) -> Review:
     """Fields that differ from their defaults; an open default may have been filled in by the user or by the run."""
-    recipe = run.outcome.recipe
-    here = recipe.model_dump(mode="json")
-    defaults = parse_recipe({"data": {"dataset": recipe.data.dataset}}).model_dump(mode="json")
-    fields = [(f"{group}.{name}", here[group][name], defaults[group][name]) for group in here for name in here[group]]
-    changed = [f"{name}={value}" for name, value, default in fields if default is not None and value != default]
-    filled = [name for name, value, default in fields if default is None and value is not None]
+    fields = run.outcome.recipe.flat()
+    defaults = parse_recipe({"data": {"dataset": fields["data.dataset"]}}).flat()
+    changed = [f"{name}={value}" for name, value in fields.items() if defaults[name] not in (None, value)]
+    filled = [name for name, value in fields.items() if defaults[name] is None is not value]
     return "on", (
         f"{len(fields)} fields in recipe.yaml, which reproduces this run; not at their defaults: "
         f"{', '.join(changed) or 'none'}; open by default, filled in here: {', '.join(filled)}"

@@ -1,6 +1,6 @@
 """One table of text, as Markdown or for the console; its first row is the header."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from rich.box import SIMPLE_HEAD
@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from augsvc_client.text import printable
+from augsvc_client.trainer.training.evaluate import Score
 
 Rows = Sequence[Sequence[str]]
 
@@ -15,6 +16,16 @@ Rows = Sequence[Sequence[str]]
 def format_fraction(value: float | None) -> str:
     """A fraction as "97.5%"; "no samples" for None."""
     return "no samples" if value is None else f"{value:.1%}"
+
+
+def score_rows(scores: Mapping[str, Score]) -> Rows:
+    """The accuracies of tests by name."""
+    rows = [("test", "accuracy", "95 % interval (Wilson)", "balanced accuracy", "samples")]
+    for name, score in scores.items():
+        low, high = score.interval
+        accuracies = [format_fraction(value) for value in (score.accuracy if score.samples else None, score.balanced)]
+        rows.append((name, accuracies[0], f"{low:.1%} … {high:.1%}", accuracies[1], f"{score.samples:,}"))
+    return rows
 
 
 def markdown_table(rows: Rows) -> str:

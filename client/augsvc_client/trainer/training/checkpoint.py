@@ -10,32 +10,57 @@ import json
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import AfterValidator, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from augsvc_client.errors import AugsvcError
 from augsvc_client.trainer.distributed import broadcast_flag, gather_rows, is_main_process, rank, world_size
 from augsvc_client.trainer.files import check_readable, write_file
-from augsvc_client.trainer.recipe import Recipe, parse_recipe
-from augsvc_client.trainer.training.evaluate import Score
+from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.interrupt import Interrupted, StopRequest, catch_signals
 from augsvc_client.trainer.training.loop import Diverged, Epoch, Pace, Step, TrainingState
 from augsvc_client.trainer.training.problem import Notify
 
 FILE_NAME = "checkpoint.safetensors"
 _VERSION = 1
+_CURE = "delete it to start the run over"
 _MODEL, _AVERAGE, _OPTIMISER, _BEST = "model.", "average.", "optimiser.", "best."
 _LOSSES, _ACCURACIES = "losses", "accuracies"
 _MAY_DIFFER = (  # fields that may change between a checkpoint and the run that resumes it
     *("training.device", "training.checkpoint_s", "training.tensorboard", "data.prefetch", "data.wait_s"),
     *("ablation.seeds", "ablation.alone", "ablation.corrupted"),
 )
+
+
+def _check_described(entry: dict[str, Any]) -> dict[str, Any]:
+    if not (isinstance(entry.get("version"), str) and isinstance(entry.get("classes"), list)):
+        raise ValueError("a dataset needs a version and classes")
+    return entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Metadata:
+    """What a checkpoint has besides tensors; fields of its recipe that earlier versions did not have are at their defaults."""
+
+    version: int = _VERSION
+    recipe: Recipe
+    world_size: int
+    param_groups: list[dict[str, Any]]
+    rates: dict[str, Any]
+    steps: int
+    loader: dict[str, Any]
+    datasets: dict[str, Annotated[dict[str, Any], AfterValidator(_check_described)]] = field(default_factory=dict)
+    history: list[Epoch]
+    pace: Pace
+    best: float
+    since_best: int
 
 
 def save_checkpoint(state: TrainingState, folder: Path, position: Mapping[str, Any] | None = None) -> None:
@@ -49,7 +74,7 @@ def save_checkpoint(state: TrainingState, folder: Path, position: Mapping[str, A
         raise Diverged("weights or losses are not finite any more: lower optimiser.lr, or set optimiser.clip_norm")
     if not is_main_process():
         return
-    write_file(folder / FILE_NAME, save(tensors, metadata={"augsvc": json.dumps(_metadata(state, position))}))
+    write_file(folder / FILE_NAME, save(tensors, metadata={"augsvc": json.dumps(_describe(state, position))}))
 
 
 def read_datasets(folder: Path) -> dict[str, dict[str, Any]]:
@@ -57,23 +82,12 @@ def read_datasets(folder: Path) -> dict[str, dict[str, Any]]:
 
     Raises ValueError as load_checkpoint.
     """
-    if not (folder / FILE_NAME).exists():
-        return {}
-    datasets = _read(folder / FILE_NAME)[0].get("datasets", {})
-    if not isinstance(datasets, dict) or not all(
-        isinstance(entry, dict) and isinstance(entry.get("version"), str) and isinstance(entry.get("classes"), list)
-        for entry in datasets.values()
-    ):
-        raise ValueError(_damaged(folder / FILE_NAME))
-    return datasets
+    return _read(folder / FILE_NAME)[0].datasets if (folder / FILE_NAME).exists() else {}
 
 
 def read_recipe(folder: Path) -> Recipe:
     """The recipe that a run was started with; raises ValueError without a checkpoint in `folder`, and as load_checkpoint."""
-    try:
-        return parse_recipe(_read(folder / FILE_NAME)[0]["recipe"])
-    except (KeyError, TypeError) as err:
-        raise ValueError(_damaged(folder / FILE_NAME)) from err
+    return _read(folder / FILE_NAME)[0].recipe
 
 
 def load_checkpoint(state: TrainingState, folder: Path) -> None:
@@ -87,28 +101,28 @@ def load_checkpoint(state: TrainingState, folder: Path) -> None:
         _check_same_run(state, metadata)
         _restore(state, metadata, tensors)
     except (KeyError, IndexError, TypeError, AttributeError, RuntimeError) as err:
-        raise ValueError(_damaged(folder / FILE_NAME)) from err
+        raise ValueError(f"{folder / FILE_NAME} is damaged: {_CURE}") from err
 
 
-def _restore(state: TrainingState, metadata: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+def _restore(state: TrainingState, metadata: _Metadata, tensors: Mapping[str, torch.Tensor]) -> None:
     learner = state.learner
     learner.model.load_state_dict(_select(_MODEL, tensors))
     if learner.ema is not None:
         learner.ema.load_state_dict(_select(_AVERAGE, tensors))
     slots = _slots(tensors)
     _check_shapes(slots, learner.optimiser)
-    learner.optimiser.load_state_dict({"state": slots, "param_groups": metadata["param_groups"]})
-    learner.scheduler.load_state_dict(metadata["rates"])
-    learner.steps = metadata["steps"]
-    state.loader.load_state_dict(metadata["loader"])
-    state.history = [_epoch(saved) for saved in metadata["history"]]
+    learner.optimiser.load_state_dict({"state": slots, "param_groups": metadata.param_groups})
+    learner.scheduler.load_state_dict(metadata.rates)
+    learner.steps = metadata.steps
+    state.loader.load_state_dict(metadata.loader)
+    state.history = metadata.history
     if any(tensors[name].ndim != 1 for name in (_LOSSES, _ACCURACIES) if name in tensors):
         raise TypeError("the losses are no numbers, one for each step")
     state.losses, state.accuracies = (
         list(tensors[name].chunk(world_size())[rank()].to(learner.device)) if name in tensors else []
         for name in (_LOSSES, _ACCURACIES)
     )
-    state.pace, state.best, state.since_best = Pace(**metadata["pace"]), metadata["best"], metadata["since_best"]
+    state.pace, state.best, state.since_best = metadata.pace, metadata.best, metadata.since_best
     state.best_weights = _select(_BEST, tensors) or None
     if state.best_weights is not None and _shapes(state.best_weights) != _shapes(learner.eval_model.state_dict()):
         raise TypeError("the best weights are those of another network")
@@ -196,72 +210,49 @@ def _tensors(state: TrainingState) -> Iterator[tuple[str, torch.Tensor]]:
         yield _ACCURACIES, gather_rows(torch.stack(state.accuracies))
 
 
-def _metadata(state: TrainingState, position: Mapping[str, Any] | None) -> dict[str, Any]:
+def _describe(state: TrainingState, position: Mapping[str, Any] | None) -> Any:
     learner = state.learner
-    rates = {key: value for key, value in learner.scheduler.state_dict().items() if not callable(value)}
-    return {
-        "version": _VERSION,
-        "recipe": learner.recipe.model_dump(mode="json"),
-        "world_size": world_size(),
-        "param_groups": learner.optimiser.state_dict()["param_groups"],
-        "rates": rates,
-        "steps": learner.steps,
-        "loader": position or state.loader.state_dict(),
-        "datasets": {name: dict(entry) for name, entry in state.datasets.items()},
-        "history": [asdict(epoch) for epoch in state.history],
-        "pace": asdict(state.pace),
-        "best": state.best,
-        "since_best": state.since_best,
-    }
+    metadata = _Metadata(
+        recipe=learner.recipe,
+        world_size=world_size(),
+        param_groups=learner.optimiser.state_dict()["param_groups"],
+        rates={key: value for key, value in learner.scheduler.state_dict().items() if not callable(value)},
+        steps=learner.steps,
+        loader=dict(position or state.loader.state_dict()),
+        datasets={name: dict(entry) for name, entry in state.datasets.items()},
+        history=state.history,
+        pace=state.pace,
+        best=state.best,
+        since_best=state.since_best,
+    )
+    return TypeAdapter(_Metadata).dump_python(metadata, mode="json")
 
 
-def _damaged(path: Path) -> str:
-    return f"{path} is damaged: delete it to start the run over"
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _read(path: Path) -> tuple[_Metadata, dict[str, torch.Tensor]]:
     try:
         check_readable(path)
     except ValueError as err:
         raise ValueError(f"{path} cannot be read: {err}; make it readable, or remove it to start the run over") from err
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {})["augsvc"])
+            saved = json.loads((file.metadata() or {})["augsvc"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        if not isinstance(metadata, dict):
-            raise ValueError("its metadata is not a mapping")
-    except (SafetensorError, KeyError, ValueError, RecursionError) as err:
-        raise ValueError(
-            f"{path} is not a checkpoint of this trainer, or damaged: delete it to start the run over"
-        ) from err
-    if metadata.get("version") != _VERSION:
-        raise ValueError(
-            f"{path} is a checkpoint of version {metadata.get('version')}; this trainer reads version {_VERSION}: "
-            f"delete it to start the run over"
-        )
-    return metadata, tensors
+        version = saved["version"]
+        if version == _VERSION:
+            return TypeAdapter(_Metadata).validate_python(saved), tensors
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as err:
+        raise ValueError(f"{path} is not a checkpoint of this trainer, or damaged: {_CURE}") from err
+    raise ValueError(f"{path} is a checkpoint of version {version}; this trainer reads version {_VERSION}: {_CURE}")
 
 
-def _check_same_run(state: TrainingState, metadata: Mapping[str, Any]) -> None:
-    here, saved = _flatten(state.learner.recipe.model_dump(mode="json")), _saved_fields(metadata)
-    names = sorted(name for name in here | saved if here.get(name) != saved.get(name) and name not in _MAY_DIFFER)
-    differences = [f"{name} ({saved.get(name)} in the checkpoint, {here.get(name)} here)" for name in names]
-    if metadata["world_size"] != world_size():
-        differences.append(f"the number of processes ({metadata['world_size']} in the checkpoint, {world_size()} here)")
+def _check_same_run(state: TrainingState, metadata: _Metadata) -> None:
+    here, saved = state.learner.recipe.flat(), metadata.recipe.flat()
+    names = [name for name in here if here[name] != saved[name] and name not in _MAY_DIFFER]
+    differences = [f"{name} ({saved[name]} in the checkpoint, {here[name]} here)" for name in sorted(names)]
+    if metadata.world_size != world_size():
+        differences.append(f"the number of processes ({metadata.world_size} in the checkpoint, {world_size()} here)")
     if differences:
         raise ValueError(f"the checkpoint belongs to another run; these fields differ: {'; '.join(differences)}")
-
-
-def _saved_fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the saved recipe; those that earlier versions did not have are at their defaults."""
-    try:
-        return _flatten(parse_recipe(metadata["recipe"]).model_dump(mode="json"))
-    except ValueError as err:
-        raise TypeError("the saved recipe is not valid") from err
-
-
-def _flatten(recipe: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {f"{group}.{name}": value for group, fields in recipe.items() for name, value in fields.items()}
 
 
 def _select(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -288,8 +279,3 @@ def _check_shapes(slots: Mapping[int, Mapping[str, torch.Tensor]], optimiser: to
         for name, tensor in own.items():
             if tensor.ndim and tensor.shape != parameters[i].shape:
                 raise TypeError(f"{name} of parameter {i} has another shape than the parameter")
-
-
-def _epoch(saved: Mapping[str, Any]) -> Epoch:
-    scores = {name: Score(**score) for name, score in saved["scores"].items()}
-    return Epoch(saved["number"], saved["loss"], Pace(**saved["pace"]), scores, saved.get("accuracy"))

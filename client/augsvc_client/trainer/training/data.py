@@ -57,7 +57,7 @@ def test_loader(
     `pipeline` replaces the test's pipeline. `shuffle` is for callers that read only the first batches: a dataset may be
     sorted by class.
     """
-    test = (recipe.evaluation.tests or {})[name]
+    test = recipe.tests[name]
     return _open(recipe, url)(
         dataset=test.dataset,
         pipeline=test.pipeline if pipeline is None else pipeline,
@@ -140,7 +140,7 @@ def class_names(served: Datasets, recipe: Recipe) -> list[str]:
 
 def dataset_names(recipe: Recipe) -> list[str]:
     """The datasets of a recipe, that of training first."""
-    return [recipe.data.dataset, *(test.dataset for test in (recipe.evaluation.tests or {}).values())]
+    return [recipe.data.dataset, *(test.dataset for test in recipe.tests.values())]
 
 
 def read_order(stream: Stream, epoch: int) -> npt.NDArray[np.int64]:
@@ -208,7 +208,7 @@ def read_test_batches(recipe: Recipe, url: str, name: str, stream: Stream, limit
 
 def training_indices(recipe: Recipe, name: str, stream: Stream) -> Set[int]:
     """The indices that an `unseen` test leaves out because the run trains on them; empty for other tests."""
-    test = (recipe.evaluation.tests or {})[name]
+    test = recipe.tests[name]
     if not test.unseen or test.dataset != recipe.data.dataset:
         return frozenset()
     # by class weights, an epoch leaves samples out that come in later ones

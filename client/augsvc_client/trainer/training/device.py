@@ -65,7 +65,8 @@ def scale_for_device(recipe: Recipe, device: Device) -> tuple[Recipe, list[str]]
     limits = {**CPU_DEFAULTS, "data.batch_size": limit_batch(recipe, CPU_DEFAULTS["data.batch_size"])}
     if recipe.training.steps is not None:
         del limits["training.epochs"]
-    defaults = {name: value for name, value in limits.items() if not _is_set(recipe, name)}
+    given = recipe.flat(only_set=True)
+    defaults = {name: value for name, value in limits.items() if name not in given}
     warnings = ["no GPU: training will be many times slower than with one"]
     if defaults:
         changes = ", ".join(f"{name}={value}" for name, value in defaults.items())
@@ -123,8 +124,3 @@ def format_duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours"
-
-
-def _is_set(recipe: Recipe, name: str) -> bool:
-    group, _, field = name.partition(".")
-    return field in getattr(recipe, group).model_fields_set
