@@ -21,7 +21,6 @@ from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.models import build as models
 from augsvc_client.trainer.models.build import Inputs, build_model
 from augsvc_client.trainer.recipe import ModelChoice, parse_recipe
-from augsvc_client.trainer.report.calibration import compute_calibration
 from augsvc_client.trainer.report.html import Table, document
 from augsvc_client.trainer.report.measurements import (
     Measurements,
@@ -40,7 +39,7 @@ from augsvc_client.trainer.report.samples import (
 )
 from augsvc_client.trainer.report.tables import markdown_table
 from augsvc_client.trainer.training.device import use_threads
-from augsvc_client.trainer.training.evaluate import Predictions
+from augsvc_client.trainer.training.evaluate import Predictions, compute_calibration
 
 VOID = {"meta", "img", "source"}
 ORDERS = PoolingTimes(25, 2.0, 5.0, (2.2, 2.5, 2.7))

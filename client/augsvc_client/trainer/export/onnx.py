@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from augsvc_client.trainer.export.card import EXPORTS, load_weights
+from augsvc_client.trainer.export.card import EXPORTS
 from augsvc_client.trainer.files import describe_write_error, write_file
-from augsvc_client.trainer.models.build import Inputs
+from augsvc_client.trainer.models.build import Inputs, load_weights
 from augsvc_client.trainer.training.device import median_ms
 from augsvc_client.trainer.training.learner import Batch, input_tensor
 

@@ -208,27 +208,44 @@ def save_weights(model: nn.Module, path: Path) -> None:
     write_file(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}))
 
 
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load weights, half-precision ones as float32; raises ValueError if they do not belong to the network."""
+    weights = _read_weights(path)
+    try:
+        model.load_state_dict({name: w.float() if w.dtype == torch.half else w for name, w in weights.items()})
+    except RuntimeError as err:
+        raise ValueError(f"{path} does not contain the weights of the network in model.json") from err
+
+
 def load_matching(model: nn.Module, path: Path) -> list[str]:
     """Start from the weights of another network: copy all tensors of equal name and shape; the names of the others.
 
     `path`: a run's folder, or a safetensors file. Raises ValueError if none fits, or one is not finite.
     """
-    file = path / "model.safetensors" if path.is_dir() else path
+    file, own = path / "model.safetensors" if path.is_dir() else path, model.state_dict()
     try:
-        check_readable(file)
-        weights = load_file(file)
-    except (ValueError, OSError, SafetensorError) as err:
-        raise ValueError(f"training.initial_weights: {file} cannot be read as safetensors") from err
-    own = model.state_dict()
-    fitting = {
-        name: weights[name] for name, value in own.items() if name in weights and weights[name].shape == value.shape
-    }
+        weights = _read_weights(file)
+    except ValueError as err:
+        raise ValueError(f"training.initial_weights: {err}") from err
+    fitting = {name: w for name, w in weights.items() if name in own and w.shape == own[name].shape}
     if not fitting:
         raise ValueError(f"training.initial_weights: no tensor of {file} has the name and shape of one of this network")
-    if not all(bool(value.isfinite().all()) for value in fitting.values()):
-        raise ValueError(f"training.initial_weights: {file} has weights that are not finite")
     model.load_state_dict(fitting, strict=False)
     return [name for name in own if name not in fitting]
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        check_readable(path)
+    except ValueError as err:
+        raise ValueError(f"{path} cannot be read: {err}") from err
+    try:
+        weights: dict[str, torch.Tensor] = load_file(path)
+    except (OSError, SafetensorError) as err:
+        raise ValueError(f"{path} cannot be read as safetensors") from err
+    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        raise ValueError(f"{path} has weights that are not finite")
+    return weights
 
 
 def _multiplications(model: nn.Module, inputs: Inputs) -> tuple[int, int]:

@@ -17,8 +17,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from augsvc_client.text import printable
-from augsvc_client.trainer.report.calibration import Calibration
 from augsvc_client.trainer.report.samples import Images, SampleGrid
+from augsvc_client.trainer.training.evaluate import Calibration
 from augsvc_client.trainer.training.loop import Epoch
 
 INK, FAINT, BLUE = "#1f2430", "#d5d9e0", "#2563c9"

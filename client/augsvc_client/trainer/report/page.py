@@ -8,7 +8,6 @@ import numpy as np
 from augsvc_client.trainer.experiments.findings import SanityResult
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.variants import PairedScores
-from augsvc_client.trainer.report.calibration import compute_calibration
 from augsvc_client.trainer.report.figures import (
     draw_confusion,
     draw_curves,
@@ -22,7 +21,7 @@ from augsvc_client.trainer.report.measurements import Measurements, measure
 from augsvc_client.trainer.report.practices import Run, review_practices
 from augsvc_client.trainer.report.tables import score_rows
 from augsvc_client.trainer.training.data import test_loader
-from augsvc_client.trainer.training.evaluate import Predictions
+from augsvc_client.trainer.training.evaluate import Predictions, compute_calibration
 
 _SHOWN_ERRORS = 12
 

@@ -1,6 +1,6 @@
-"""Predictions on a test set: class probabilities, accuracy, confusion, and uncertainty.
+"""Predictions on a test set: class probabilities, accuracy, confusion, calibration, and uncertainty.
 
-    loader (shuffle and drop_last false) → predict → Predictions → Score, confusion, calibration inputs
+    loader (shuffle and drop_last false) → predict → Predictions → Score, confusion, compute_calibration
     views of the same samples, or passes with dropout on → average_predictions
 
 Every sample counts once on any number of ranks: each rank predicts its samples and all ranks get all results.
@@ -23,6 +23,7 @@ from augsvc_client.trainer.training.learner import input_tensor, seeded_rng
 Probabilities = npt.NDArray[np.float32]  # N,K
 _Z = 1.959964  # 97.5 % of normal deviates are below
 Integers = npt.NDArray[np.int64]
+_BINS = 15  # as in Guo et al. 2017, "On Calibration of Modern Neural Networks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,21 @@ class Predictions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """Per non-empty confidence bin: number of samples, mean confidence, and accuracy."""
+
+    count: Integers
+    confidence: npt.NDArray[np.float64]
+    accuracy: npt.NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error in [0, 1]: mean |accuracy - confidence|, weighted by samples; NaN without samples."""
+        gaps = np.abs(self.accuracy - self.confidence)
+        return float(np.average(gaps, weights=self.count)) if self.count.sum() else float("nan")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Uncertainty:
     """Mean of passes with dropout on (Monte Carlo dropout, Gal & Ghahramani 2016), and its uncertainty in nats (N,).
 
@@ -114,6 +130,17 @@ def predict(model: nn.Module, loader: RemoteDataLoader, leave_out: Set[int] = fr
     Samples that the service could not decode arrive as copies of other samples and are skipped.
     """
     return _infer(model, loader, leave_out, lambda inputs: model(inputs).float().softmax(dim=1)[None])[0]
+
+
+def compute_calibration(predictions: Predictions, bins: int = _BINS) -> Calibration:
+    """Calibration over bins of equal width on (0, 1]."""
+    confidence = predictions.confidence.astype(np.float64)
+    bin_index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    count = np.bincount(bin_index, minlength=bins)
+    correct = np.bincount(bin_index, weights=predictions.predicted == predictions.label, minlength=bins)
+    total = np.bincount(bin_index, weights=confidence, minlength=bins)
+    filled = count > 0
+    return Calibration(count[filled], total[filled] / count[filled], correct[filled] / count[filled])
 
 
 def average_predictions(predictions: Sequence[Predictions]) -> Predictions:

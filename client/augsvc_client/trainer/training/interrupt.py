@@ -1,13 +1,11 @@
 """Ctrl-C and SIGTERM as a request to stop after the current step."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from threading import current_thread, main_thread
 from types import FrameType
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(slots=True)
@@ -29,40 +27,37 @@ class Interrupted(KeyboardInterrupt):
 def interrupt_on_sigterm() -> Iterator[None]:
     """SIGTERM in the block raises Interrupted, as Ctrl-C raises KeyboardInterrupt: between the steps of two networks, and while
     results are written, there is no step to wait for. Main thread only."""
-    if current_thread() is not main_thread():
-        yield
-        return
 
     def handle(signum: int, _frame: FrameType | None) -> None:
         raise Interrupted("terminated", signum)
 
-    previous = signal.signal(signal.SIGTERM, handle)
-    try:
+    with _handle_signals(handle, signal.SIGTERM):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 @contextmanager
 def catch_signals() -> Iterator[StopRequest]:
     """A request that the first Ctrl-C or SIGTERM in the block fills in; the next one acts as usual. Main thread only."""
     request = StopRequest()
-    if current_thread() is not main_thread():
-        yield request
-        return
-    previous = {number: signal.getsignal(number) for number in _SIGNALS}
+    with ExitStack() as stack:
 
-    def restore() -> None:
+        def handle(signum: int, _frame: FrameType | None) -> None:
+            stack.close()
+            request.signum = signum
+
+        stack.enter_context(_handle_signals(handle, signal.SIGINT, signal.SIGTERM))
+        yield request
+
+
+@contextmanager
+def _handle_signals(handle: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
+    """The handler for the signals in the block, in the main thread; other threads cannot have one."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-    def handle(signum: int, _frame: FrameType | None) -> None:
-        restore()
-        request.signum = signum
-
-    for number in _SIGNALS:
-        signal.signal(number, handle)
-    try:
-        yield request
-    finally:
-        restore()
