@@ -48,7 +48,7 @@ def test_every_operation_is_left_out_with_the_same_seeds(ablated):
     assert list(scores(out)) == names
     assert all(len(each) == 2 and set(each[0]) == {"test", "corrupted"} for each in scores(out).values())
     assert scores(out)["whole"][0] == json.loads((out / "result.json").read_text())["accuracy"]
-    assert "7 of 7 without rotation#2 #1" in said, "the first of the whole was the run itself"
+    assert "8 of 8 without rotation#2 #1" in said, "the first of the whole was the run itself"
     page = (out / "report.html").read_text()
     for name in names:
         assert f"<td>{name}</td>" in page
