@@ -34,7 +34,7 @@ from augsvc.data.formats.format import AnyFormat, DatasetFormat, DatasetSettings
 from augsvc.errors import BadJson
 from augsvc.logs import LogFormat
 from augsvc.validation import DATASET_PATH, ByteCount, explain_finding, nearest, parse_json
-from augsvc_client.strict_yaml import RepeatedKey, load_yaml
+from augsvc_client.strict_yaml import describe_yaml_error, load_yaml
 
 Bytes = Annotated[ByteCount, Field(ge=0)]
 _PATHS = {"tokens_file", "uds", "kernel_cache", "disk_cache"}
@@ -309,20 +309,12 @@ def _dataset_fields(location: Sequence[int | str]) -> Iterable[str]:
 
 
 def _read_yaml(path: Path) -> dict[str, object]:
-    text = ""
     try:
-        text = path.read_text(encoding="utf-8")
-        content = load_yaml(text)
+        content = load_yaml(path.read_bytes())
     except OSError as err:
         raise ValueError(f"{path} cannot be opened; check that it exists and that this user may read it") from err
-    except RepeatedKey as err:
-        raise ValueError(f"{path}: {err.problem}") from err
-    except yaml.MarkedYAMLError as err:
-        line = f", line {err.problem_mark.line + 1}" if err.problem_mark else ""
-        cure = ": indent with spaces, not with tabs" if re.search(r"^ *\t", text, re.MULTILINE) else ""
-        raise ValueError(f"{path}{line}: invalid YAML{cure}") from err
     except (ValueError, yaml.YAMLError) as err:
-        raise ValueError(f"{path}: not YAML text") from err
+        raise ValueError(f"{path}: {describe_yaml_error(err)}") from err
     if content is not None and not isinstance(content, dict):
         raise ValueError(f"{path} must be a YAML mapping")
     return content or {}

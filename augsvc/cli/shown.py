@@ -13,7 +13,7 @@ from augsvc.ops.presets import FILE_ENDINGS
 from augsvc.settings import Settings
 from augsvc.validation import parse_json
 from augsvc_client.specification import read_size
-from augsvc_client.strict_yaml import load_yaml
+from augsvc_client.strict_yaml import describe_yaml_error, load_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ def read_pipeline(text: str) -> dict[str, object]:
     except BadJson as err:
         raise SpecInvalid(f"--pipeline {text} is not JSON: check brackets, quotes and repeated keys") from err
     except (OSError, ValueError, yaml.YAMLError) as err:
-        raise SpecInvalid(f"--pipeline {text} cannot be read: {err}") from err
+        reason = err.strerror if isinstance(err, OSError) else describe_yaml_error(err)
+        raise SpecInvalid(f"--pipeline {text} cannot be read: {reason}") from err
     if isinstance(value, list):
         return {"pipeline": value}
     if not isinstance(value, dict) or "pipeline" not in value:

@@ -7,6 +7,8 @@ The server's settings and the trainer's recipes are read with it; needs PyYAML, 
 from typing import Any
 
 import yaml
+from yaml.constructor import ConstructorError
+from yaml.reader import ReaderError
 
 _MAX_VALUES, _MAX_EXPANSION = (
     100_000,
@@ -52,6 +54,22 @@ def load_yaml(text: str | bytes) -> Any:  # YAML is any value
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except RecursionError as err:
         raise yaml.YAMLError("the values are nested too deeply") from err
+
+
+def describe_yaml_error(err: Exception) -> str:
+    """An error of `load_yaml` on one line, without the library's words."""
+    if isinstance(err, RepeatedKey):
+        return str(err.problem)
+    if isinstance(err, yaml.MarkedYAMLError) and err.problem_mark is not None:
+        where = f"line {err.problem_mark.line + 1}, column {err.problem_mark.column + 1}"
+        if isinstance(err, ConstructorError):
+            return f"the value at {where} is of a kind that is not read"
+        return f"invalid YAML at {where}" + (
+            ": indent with spaces, not with tabs" if r"'\t'" in str(err.problem) else ""
+        )
+    if isinstance(err, UnicodeError | ReaderError):
+        return "it is not text in UTF-8, or has control characters"
+    return str(err) if isinstance(err, yaml.YAMLError) else "a value is outside the range of its kind"
 
 
 def _count_values(node: yaml.Node, counts: dict[int, int]) -> int:

@@ -81,7 +81,7 @@ def test_datasets_may_come_from_a_variable(monkeypatch, tmp_path):
         ({"datasets": {"x": {"path": "x"}}}, r"^datasets\.x\.format is required$"),
         ({"datasets": {"x": "x"}}, r"^datasets\.x must be a mapping, like \{format: image_folder, path: FOLDER\}$"),
         ({"datasets": "x"}, r"^datasets must be a mapping, like \{pets: \{format: image_folder, path: FOLDER\}\}$"),
-        ("port: 1\ndatasets:\n\tpets: 2", "line 3: invalid YAML: indent with spaces, not with tabs$"),
+        ("port: 1\ndatasets:\n\tpets: 2", "invalid YAML at line 3, column 1: indent with spaces, not with tabs$"),
         ({"datasets": {"x": {"format": "audio_folder"}}}, r"^datasets\.x\.path is required$"),
         (
             {"datasets": {"x": {"format": "audio_folder", "path": "x", "mono": True}}},

@@ -74,7 +74,7 @@ def test_what_is_kept_is_not_trained_again(ablated, url):
     before = scores(out)
     result = invoke("--url", url, "--out", out, "--resume", "--ablate")
     assert result.exit_code == 0, result.output
-    assert "1 of 1 none #1" in result.output
+    assert "8 of 8 none #1" in result.output
     assert {**scores(out), "none": scores(out)["none"][:1]} == before
 
 

@@ -12,11 +12,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
-from yaml.constructor import ConstructorError
-from yaml.reader import ReaderError
 
 from augsvc_client.specification import read_size
-from augsvc_client.strict_yaml import RepeatedKey, load_yaml
+from augsvc_client.strict_yaml import describe_yaml_error, load_yaml
 from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe_errors import describe_error
 
@@ -286,7 +284,7 @@ def load_recipe(path: Path | None, values: Mapping[str, object]) -> Recipe:
         try:
             tree = load_yaml(text) or {}
         except (ValueError, yaml.YAMLError) as err:
-            raise ValueError(f"{path.name} cannot be read: {_describe(err)}") from err
+            raise ValueError(f"{path.name} cannot be read: {describe_yaml_error(err)}") from err
     if not isinstance(tree, dict):
         raise ValueError("a recipe must be a YAML mapping of groups: data, model, optimiser, …")
     for name, value in values.items():
@@ -311,7 +309,7 @@ def parse_override(text: str) -> tuple[str, object]:
     try:
         return name.strip(), load_yaml(value)
     except (ValueError, yaml.YAMLError) as err:
-        raise ValueError(f"--set {name}: the value cannot be read: {_describe(err)}") from err
+        raise ValueError(f"--set {name}: the value cannot be read: {describe_yaml_error(err)}") from err
 
 
 def fields() -> Iterator[tuple[str, FieldInfo]]:
@@ -320,22 +318,6 @@ def fields() -> Iterator[tuple[str, FieldInfo]]:
         assert isinstance(info.annotation, type) and issubclass(info.annotation, Group)  # noqa: S101 - for the types
         for name, field in info.annotation.model_fields.items():
             yield f"{group}.{name}", field
-
-
-def _describe(err: Exception) -> str:
-    """An error of YAML on one line."""
-    if isinstance(err, RepeatedKey):
-        return str(err.problem)
-    if isinstance(err, yaml.MarkedYAMLError) and err.problem_mark is not None:
-        where = f"line {err.problem_mark.line + 1}, column {err.problem_mark.column + 1}"
-        if isinstance(err, ConstructorError):
-            return f"the value at {where} is of a kind that is not read"
-        return f"invalid YAML at {where}" + (
-            ": indent with spaces, not with tabs" if r"'\t'" in str(err.problem) else ""
-        )
-    if isinstance(err, UnicodeError | ReaderError):
-        return "it is not text in UTF-8, or has control characters"
-    return str(err) if isinstance(err, yaml.YAMLError) else "a value is outside the range of its kind"
 
 
 def _put(tree: dict[str, Any], name: str, value: object) -> None:

@@ -75,20 +75,22 @@ def run(
     `notify` gets a line about resuming and one about the run's duration. Raises the client's errors, Diverged, and ValueError
     for a recipe that does not fit the data.
     """
+    checkpoint = out if resume and out is not None and (out / FILE_NAME).exists() else None
+    datasets = {**start.datasets, **(read_datasets(checkpoint) if checkpoint else {})}
+    versions = versions_of(datasets)
     with ExitStack() as stack:
-        datasets = start.datasets
-        if resume and out is not None:
-            datasets = {**datasets, **read_datasets(out)}
-        versions = versions_of(datasets)
         loader = stack.enter_context(training_loader(recipe, url, versions))
         statistics_loader = stack.enter_context(training_loader(recipe, url, versions))
         tests = {name: stack.enter_context(test_loader(recipe, url, name, versions=versions)) for name in recipe.tests}
         problem = read_problem(recipe, loader.stream, datasets)
         total = recipe.training.steps or recipe.training.epochs * loader.epoch_steps
-        model = problem.build(notify, pretrained=not (resume and out is not None and (out / FILE_NAME).exists()))
+        model = problem.build(notify, pretrained=checkpoint is None)
         state = TrainingState(problem.learner(model, total), loader, datasets=problem.datasets)
-        if resume and out is not None:
-            _resume(state, out, notify)
+        if checkpoint is not None:
+            load_checkpoint(state, checkpoint)
+        if resume and notify is not None:
+            done = f"continues after step {state.learner.steps}" if checkpoint else "no checkpoint yet, starts over"
+            notify(f"{out}: {done}")
         evaluator = _Evaluator(state, statistics_loader, tests)
         events = train(state, evaluator.scores)
         if start.begin is not None:
@@ -192,15 +194,6 @@ def predict_views(
                 views.append(predict(model, loader, left_out.get(name, frozenset())))
         averages[name] = average_predictions(views)
     return averages
-
-
-def _resume(state: TrainingState, out: Path, notify: Notify | None) -> None:
-    has_checkpoint = (out / FILE_NAME).exists()
-    if has_checkpoint:
-        load_checkpoint(state, out)
-    if notify is not None:
-        progress = f"continues after step {state.learner.steps}" if has_checkpoint else "no checkpoint yet, starts over"
-        notify(f"{out}: {progress}")
 
 
 def _announce(events: Iterator[Step | Epoch], begin: Begin, out: Path | None) -> Iterator[Step | Epoch]:

@@ -49,7 +49,7 @@ def render_run_page(
         sections[f"Test: {name}"] = _test(outcome, name, predictions)
     if ablation is not None:
         sections[ablation.title] = [Table(ablation.rows(), wrap=True), ablation.caption]
-    practices = [(str(row.number), row.practice, row.state, row.effect) for row in review_practices(run)]
+    practices = [(str(i), name, *review) for i, (name, review) in enumerate(review_practices(run).items(), 1)]
     sections["Best practices in this run"] = [Table([("", "practice", "in this run", "effect"), *practices], wrap=True)]
     return document(f"A run on {outcome.recipe.data.dataset}", sections)
 

@@ -1,6 +1,6 @@
 """The eighteen best practices of docs/trainer.md, and for one run: was each followed, and with what effect.
 
-Run (Outcome, Measurements, …) → review_practices → one Row for each
+Run (Outcome, Measurements, …) → review_practices → state and effect of each
 
 A practice is followed, or does not apply, as `--ablate advice` would switch it (experiments/advice.py); what no field switches
 is read from the run.
@@ -37,25 +37,18 @@ class Run:
     sanity: SanityResult | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One practice in one run."""
-
-    number: int
-    practice: str
-    state: State
-    effect: str
-
-
-def review_practices(run: Run) -> list[Row]:
-    """All rows, in the order of docs/trainer.md."""
-    rows = []
-    for number, (switch, review) in enumerate(zip(list_switches(run.outcome), _REVIEWS, strict=True), 1):
+def review_practices(run: Run) -> dict[str, Review]:
+    """By practice, in the order of docs/trainer.md."""
+    reviews: dict[str, Review] = {}
+    for practice, switch, review in zip(PRACTICES, list_switches(run.outcome), _REVIEWS, strict=True):
         found = review(run)
-        if isinstance(found, str):  # the switch tells whether it is followed
-            found = ("not applicable", switch) if isinstance(switch, str) else (_on(switch.followed), found)
-        rows.append(Row(number, PRACTICES[number - 1], *found))
-    return rows
+        if not isinstance(found, str):
+            reviews[practice] = found
+        elif isinstance(switch, str):
+            reviews[practice] = ("not applicable", switch)
+        else:  # the switch tells whether it is followed
+            reviews[practice] = (_on(switch.followed), found)
+    return reviews
 
 
 def _shuffling(run: Run) -> Effect:
