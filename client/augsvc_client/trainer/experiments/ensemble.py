@@ -42,13 +42,13 @@ class Ensemble:
 
         There is no interval: the spread between members says nothing about the gain of another ensemble.
         """
-        return {test: self._summarise(test) for test in self.members[0].predictions}
-
-    def _summarise(self, test: str) -> dict[str, Any]:
         return {
-            "accuracy": nan_to_none(self.accuracy(test)),
-            "members": [nan_to_none(member.accuracy(test)) for member in self.members],
-            "gain": nan_to_none(mean(self.gains(test))),
+            test: {
+                "accuracy": nan_to_none(self.accuracy(test)),
+                "members": [nan_to_none(member.accuracy(test)) for member in self.members],
+                "gain": nan_to_none(mean(self.gains(test))),
+            }
+            for test in self.members[0].predictions
         }
 
 

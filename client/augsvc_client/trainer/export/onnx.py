@@ -213,15 +213,12 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _silenced_exporters() -> Iterator[None]:
-    """Suppress the exporters' internal warnings and log messages."""
-    loggers: list[Any] = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "root")]
-    levels = [logger.level for logger in loggers]
+    """Suppress the exporters' internal warnings and log messages; errors are raised or logged."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(disabled)
