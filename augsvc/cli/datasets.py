@@ -16,6 +16,7 @@ from augsvc.cli.common import (
     require_folder,
     safe,
 )
+from augsvc.cli.inspected import INSPECTED
 from augsvc.cli.inspection_page import render_page
 from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.data.inspection import Copy, Inspection, Split, inspect
@@ -107,17 +108,10 @@ def _describe_split(split: Split) -> Iterator[str]:
     yield f"{info.name}: {len(source):,} samples, {len(split.undecodable):,} undecodable"
     for index, reason in split.undecodable[:MOST_LISTED]:
         yield f"   undecodable {source.describe(index)}: {reason}"
-    sizes = split.decoded
-    if not len(sizes):
+    if not len(split.decoded):
         return
-    if info.media == "audio":
-        low, middle, high = (int(value) for value in np.percentile(sizes[:, 1], (0, 50, 100)))
-        rates = ", ".join(map(str, split.rates)) or "unknown"
-        yield f"   samples of a clip {low:,} to {high:,}, median {middle:,}; rates in Hz {rates}"
-    else:
-        yield f"   sizes {', '.join(f'{label}: {count:,}' for label, count in size_histogram(sizes))}"
-        colors = ", ".join(f"{mean:.3f} ± {std:.3f}" for mean, std in zip(split.mean, split.std, strict=True))
-        yield f"   channels (mean ± standard deviation on [0, 1]) {colors}"
+    for line in INSPECTED[info.media].lines(split):
+        yield f"   {line}"
     if len(split.counts):
         order = np.argsort(-split.counts, kind="stable")
         listed = ", ".join(f"{info.classes[k]} {split.counts[k]:,}" for k in order[:MOST_LISTED].tolist())
@@ -125,17 +119,3 @@ def _describe_split(split: Split) -> Iterator[str]:
         yield f"   {split.unit} by class, largest over smallest {split.imbalance:.1f}: {listed}{more}"
         if len(empty := np.flatnonzero(split.counts == 0)):
             yield f"   classes without {split.unit}: {', '.join(info.classes[k] for k in empty[:MOST_LISTED].tolist())}"
-
-
-def size_histogram(sizes: np.ndarray) -> list[tuple[str, int]]:
-    """The most frequent sizes (at most 6) if there are few, else ranges of the shorter side, with their counts."""
-    distinct, counts = np.unique(sizes, axis=0, return_counts=True)
-    if len(distinct) <= 6:
-        order = np.argsort(-counts, kind="stable")
-        return [(f"{distinct[k][1]} × {distinct[k][0]}", int(counts[k])) for k in order]
-    edges = 2 ** np.arange(0, 20)
-    bins = np.digitize(sizes.min(axis=1), edges)
-    return [
-        (f"shorter side {edges[k - 1]} to {2 * edges[k - 1] - 1}", int((bins == k).sum()))
-        for k in np.unique(bins).tolist()
-    ]

@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from augsvc.cli.inspected import INSPECTED
 from augsvc.data.fit import to_levels
 from augsvc.data.inspection import Copy, Inspection, Split
 from augsvc.data.source import Source
@@ -68,7 +69,7 @@ def _split_section(split: Split) -> Iterator[str]:
     source, info = split.source, split.source.info
     yield f"<h2>{_text(info.name)}</h2><p>{len(source):,} samples, version <code>{info.version[:12]}</code></p>"
     sizes = split.decoded
-    if len(sizes) and info.media == "image":
+    if len(sizes) and INSPECTED[info.media].is_shown:
         yield "<h3>Sizes</h3>" + _bars(_side_counts(sizes))
         colors = "".join(
             f'<tr><td>channel {k}</td><td class="number">{mean:.4f}</td><td class="number">{std:.4f}</td></tr>'
@@ -113,8 +114,10 @@ def _bars(counts: Sequence[tuple[str, int]]) -> str:
 
 
 def _class_images(split: Split, order: Sequence[int]) -> Iterator[str]:
+    if not INSPECTED[split.source.info.media].is_shown:
+        return
     labels = split.source.labels()
-    for label in order if split.source.info.media == "image" else ():
+    for label in order:
         indices = [int(index) for index in np.flatnonzero((labels == label) & (split.sizes[:, 0] > 0))[:_PER_CLASS]]
         if indices:
             images = "".join(_figure(split.source, index) for index in indices)

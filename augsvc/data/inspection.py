@@ -83,10 +83,10 @@ class _Measurements:
     """Those of one split, in flat arrays."""
 
     def __init__(self, source: Source) -> None:
-        n, channels = len(source), source.info.channels if source.info.media == "image" else 0
+        n = len(source)
         self.sizes, self.hashes = np.zeros((n, 2), np.int64), np.zeros((n, 2), np.uint64)
         self.levels, self.digests = np.zeros(n), np.zeros(n, "S16").view("V16")
-        self.total = np.zeros((1 + channels,) * 2, dtype=object)  # Python integers cannot overflow
+        self.total = np.zeros((1, 1), dtype=object)  # of images' colours; Python integers cannot overflow
         self.rates: set[int] = set()
         self.undecodable: list[tuple[int, str]] = []
 
@@ -100,7 +100,7 @@ class _Measurements:
         if measured.rate:
             self.rates.add(measured.rate)
         if measured.sums is not None:
-            self.total += measured.sums
+            self.total = self.total + measured.sums if len(self.total) > 1 else measured.sums.astype(object)
 
 
 def inspect(sources: Sequence[Source], progress: Callable[[int], None] = lambda _: None) -> Inspection:

@@ -97,6 +97,10 @@ class SoundPlan(Passes):
         """Samples of a clip, of all channels."""
         return self.clip.samples * self.clip.channels
 
+    def opaque_ns(self, operation: Operation) -> float:
+        """As Passes.opaque_ns, for all channels."""
+        return operation.sample_ns(self.clip) * self.clip.channels if isinstance(operation, SoundOpaque) else 0.0
+
     @property
     def tiles(self) -> int:
         """One: there are no collages of clips."""

@@ -9,13 +9,9 @@ from collections.abc import Callable, Sequence
 
 from augsvc.ops.kinds.composition import Branches
 from augsvc.ops.kinds.image import Filter, Frame, Warp
-from augsvc.ops.kinds.opaque import Opaque
-from augsvc.ops.kinds.sound_opaque import SoundOpaque
 from augsvc.ops.kinds.sound_partners import SoundReverb
 from augsvc.ops.operation import Kind, Operation
 from augsvc.ops.tree import Branch
-from augsvc.planning.audio_plan import SoundPlan
-from augsvc.planning.image_plan import Plan
 from augsvc.planning.passes import Passes
 
 _NS_PER_ELEMENT = {
@@ -55,10 +51,8 @@ def _ns_per_element(operation: Operation) -> float:
 
 
 def _ns_per_operation(operation: Operation, plan: Passes) -> float:
-    if isinstance(operation, Opaque) and isinstance(plan, Plan):
-        return operation.sample_ns(plan.canvas)
-    if isinstance(operation, SoundOpaque) and isinstance(plan, SoundPlan):
-        return operation.sample_ns(plan.clip) * plan.clip.channels
+    if operation.kind is Kind.OPAQUE:
+        return plan.opaque_ns(operation)
     if isinstance(operation, Frame | Warp | Branches):
         return operation.ns_per_sample
     return _NS_PER_OPERATION[operation.kind]

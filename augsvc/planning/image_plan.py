@@ -23,6 +23,7 @@ from augsvc.numerics.geometry import (
 from augsvc.ops.kinds.border import Padding
 from augsvc.ops.kinds.composition import Branches, Collage, Composition
 from augsvc.ops.kinds.image import Frame, Move, Sources, Statistics, Tone, Warp
+from augsvc.ops.kinds.opaque import Opaque
 from augsvc.ops.operation import Draw, Operation, Statistic, Step
 from augsvc.ops.tree import Node, Tree, are_exclusive
 from augsvc.planning.passes import Pass, Passes, interpolation_of, plan_passes
@@ -154,6 +155,10 @@ class Plan(Passes):
     def elements(self) -> int:
         """Channels times pixels of the canvas."""
         return self.canvas.elements
+
+    def opaque_ns(self, operation: Operation) -> float:
+        """As Passes.opaque_ns."""
+        return operation.sample_ns(self.canvas) if isinstance(operation, Opaque) else 0.0
 
     def cameras(
         self,

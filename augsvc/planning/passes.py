@@ -59,6 +59,10 @@ class Passes:
         """Numbers that one sample's pixels or audio consist of."""
         raise NotImplementedError
 
+    def opaque_ns(self, operation: Operation) -> float:
+        """Estimated nanoseconds of one core for one sample of an opaque operation."""
+        raise NotImplementedError
+
     @property
     def images(self) -> int:
         """The number of samples that one of a batch may show: itself, the other tiles of a collage, and a mix's partner."""

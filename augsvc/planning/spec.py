@@ -1,6 +1,6 @@
 """The specification of a stream, in one canonical form."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor
 from typing import Annotated, Any, Literal
@@ -28,10 +28,10 @@ from augsvc.errors import SizeRequired, SpecInvalid, SpecTooLarge
 from augsvc.numerics.geometry import Fit
 from augsvc.numerics.rng import MAX_SEED, MAX_VIEWS
 from augsvc.ops.operation import Step
-from augsvc.ops.pipeline import parse_pipeline, walk
+from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, containers, registry
-from augsvc.planning.media_fields import find_foreign, foreign_fields
+from augsvc.planning.spec_media import SPEC_MEDIA, foreign_fields, medium_of_fields
 from augsvc.validation import explain, parse_json
 from augsvc_client.decoding.limits import MAX_CLIP_CHANNELS
 
@@ -188,8 +188,7 @@ class StreamSpec(BaseModel):
             SpecInvalid: a field or an operation is for audio.
             SizeRequired: the dataset's images have no common size that is known.
         """
-        self._refuse_foreign("image", "this is an image dataset: set `size`")
-        require_media(self.pipeline, "image")
+        self._refuse_foreign("image")
         size = self.size or size
         if size is None:
             reason = "the sizes of this dataset's images are not read at start, and may differ"
@@ -209,8 +208,7 @@ class StreamSpec(BaseModel):
             SpecInvalid: a field or an operation is for images, clips would be empty or too long, or cannot have the channels.
             SizeRequired: the dataset's clips have no common length or rate that is known.
         """
-        self._refuse_foreign("audio", "this is an audio dataset: set `seconds` and `sample_rate`")
-        require_media(self.pipeline, "audio")
+        self._refuse_foreign("audio")
         seconds, rate = self.seconds or seconds, self.sample_rate or rate
         if seconds is None:
             reason = "the lengths of this dataset's clips are not read at start, and may differ"
@@ -242,8 +240,9 @@ class StreamSpec(BaseModel):
 
     def fields(self) -> dict[str, Any]:
         """The fields of a filled-in specification in JSON's types, without those of the other medium."""
-        media = "image" if self.seconds is None else "audio"
-        excluded: dict[str, Any] = dict.fromkeys(foreign_fields(media), True)
+        unset = {name for name, field in StreamSpec.model_fields.items() if getattr(self, name) == field.default}
+        foreign = foreign_fields(medium_of_fields(self).name)
+        excluded: dict[str, Any] = {name: True for name in foreign if name in unset}  # a set one is refused later
         for name in (
             "views",
             "view_from",
@@ -254,9 +253,9 @@ class StreamSpec(BaseModel):
             "bucket",
             "decode",
         ):  # added later: keeps earlier canonical forms
-            if getattr(self, name) == StreamSpec.model_fields[name].default:
+            if name in unset:
                 excluded[name] = True
-        if self.seconds is not None and self.channels is None:
+        if self.channels is None:  # of clips with one, added later
             excluded["channels"] = True
         if self.output.mean is None:  # added later as well
             excluded.setdefault("output", {"mean", "std"})
@@ -267,23 +266,12 @@ class StreamSpec(BaseModel):
         """The canonical form (RFC 8785): defaults and ids filled in, presets expanded, fixed numbers as [x, x]."""
         return rfc8785.dumps(self.fields())
 
-    def _refuse_foreign(self, media: str, reason: str) -> None:
-        if (name := find_foreign(self, media)) is not None:
-            raise SpecInvalid(f"{name} does not apply to this dataset: {reason}", field=name)
-
-
-_SAMPLES = {"image": "images", "audio": "sound"}  # by medium
-
-
-def require_media(steps: Sequence[Step], media: str) -> None:
-    """Refuses an operation for another medium than the samples', `image` or `audio`, with SpecInvalid."""
-    for field, step in walk(steps):
-        if step.media not in (None, media):
-            raise SpecInvalid(
-                f"{field}.op: {step.op} is an {step.media} operation, and these samples are {_SAMPLES[media]}; "
-                "GET /v1/ops lists the medium of each operation",
-                field=f"{field}.op",
-            )
+    def _refuse_foreign(self, name: str) -> None:
+        """Refuses fields and operations of other media."""
+        medium = SPEC_MEDIA[name]
+        if (field := medium.find_foreign(self)) is not None:
+            raise SpecInvalid(f"{field} does not apply to this dataset: {medium.hint}", field=field)
+        medium.require_operations(self.pipeline)
 
 
 def _unknown_media(_: str) -> None:

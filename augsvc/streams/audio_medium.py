@@ -10,6 +10,7 @@ from augsvc.executors.protocol import Executor
 from augsvc.ops.kinds.audio import Clip
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.spec import StreamSpec
+from augsvc.planning.spec_media import SPEC_MEDIA
 from augsvc.streams.clip_plot import SPECTRUM_HEIGHT, WAVE_HEIGHT, WIDTH, draw_clips
 from augsvc.streams.label_effects import effect_on_clip_labels
 from augsvc.streams.medium import Figure, Medium, Opened
@@ -53,6 +54,7 @@ def _figure(_: Sequence[int]) -> Figure:
 
 AUDIO = Medium(
     name="audio",
+    fields=SPEC_MEDIA["audio"],
     noun="audio",
     preset="sound",
     check_fields=MappingProxyType({"pipeline": "sound", "seconds": 1.0, "sample_rate": 16000}),

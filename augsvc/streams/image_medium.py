@@ -11,6 +11,7 @@ from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import flip_order
 from augsvc.planning.reduction import least_size
 from augsvc.planning.spec import StreamSpec
+from augsvc.planning.spec_media import SPEC_MEDIA
 from augsvc.streams.label_effects import effect_on_image_labels
 from augsvc.streams.medium import Figure, Medium, Opened
 from augsvc.streams.probes import probe_spec
@@ -54,6 +55,7 @@ def _figure(row: Sequence[int]) -> Figure:
 
 IMAGES = Medium(
     name="image",
+    fields=SPEC_MEDIA["image"],
     noun="images",
     preset="standard",
     check_fields=MappingProxyType({"pipeline": "strong", "size": [64, 64]}),

@@ -12,6 +12,7 @@ from augsvc.executors.protocol import Executor
 from augsvc.ops.operation import Operation
 from augsvc.ops.registry import Registry
 from augsvc.planning.spec import StreamSpec
+from augsvc.planning.spec_media import SpecMedium
 from augsvc.streams.push_request import PushRequest
 from augsvc.streams.renderer import Renderer
 from augsvc_client.wire import TensorSpec
@@ -41,6 +42,7 @@ class Medium:
     """One medium, assembled from functions. What they raise is for the client: SpecInvalid, SizeRequired, BodyMalformed."""
 
     name: str  # also of its tensor
+    fields: SpecMedium  # of specifications and pushes
     noun: str  # its samples, in messages
 
     # Streams. `fill` sets what a specification leaves to the dataset, which `missing` names where samples differ in it; `open`

@@ -19,8 +19,8 @@ from augsvc.numerics.rng import Address
 from augsvc.ops.operation import Step
 from augsvc.ops.pipeline import needing_fitted, needing_partners
 from augsvc.ops.registry import Registry
-from augsvc.planning.media_fields import find_foreign, foreign_fields
-from augsvc.planning.spec import Context, require_media
+from augsvc.planning.spec import Context
+from augsvc.planning.spec_media import foreign_fields
 from augsvc.streams.media import medium_of
 from augsvc.streams.medium import Medium
 from augsvc.streams.push_request import PushRequest
@@ -133,7 +133,7 @@ def _validate_request(fields: object, known: Registry, medium: Medium) -> PushRe
         request = PushRequest.model_validate(fields, context=Context(known, medium.name))
     except ValidationError as err:
         raise explain(err, model=PushRequest, hidden=foreign_fields(medium.name)) from err
-    require_media(request.pipeline, medium.name)
-    if (name := find_foreign(request, medium.name)) is not None:
+    medium.fields.require_operations(request.pipeline)
+    if (name := medium.fields.find_foreign(request)) is not None:
         raise SpecInvalid(f"{name} does not apply to {medium.noun}", field=name)
     return request

@@ -221,3 +221,12 @@ def test_images_have_one_channel_or_three(channels):
     with pytest.raises(SpecInvalid, match="channels must be 1 or 3") as refused:
         spec.for_images(None, 3)
     assert refused.value.field == "channels"
+
+
+@pytest.mark.parametrize(
+    ("own", "foreign"),
+    [({"seconds": 1.0, "sample_rate": 8000}, {"size": [8, 8]}), ({"size": [8, 8]}, {"seconds": 1.0})],
+)
+def test_a_field_of_another_medium_tells_specifications_apart_until_it_is_refused(own, foreign):
+    """An open stream of the same specification without it answered for one with it."""
+    assert spec(**own).canonical() != spec(**own, **foreign).canonical()
