@@ -2,8 +2,8 @@
 
 import { field, showError } from "./controls.js";
 import { $, el, formatInteger, set, uniqueId } from "./dom.js";
+import { MEDIA } from "./medium.js";
 
-const MAX_CHANNELS = 8; // of clips
 const FITS = ["cover", "contain", "stretch"];
 
 export class Data {
@@ -53,15 +53,16 @@ export class Data {
     const info = this.datasets.get(state.dataset);
     this.dataset.value = state.dataset;
     this.about.textContent = info ? describe(info) : "";
-    const audio = info?.media === "audio";
-    this.canvas.hidden = this.fields.get("fit").hidden = audio;
-    this.clip.hidden = !audio;
-    this.more.firstElementChild.textContent = audio ? "Channels, seeds, views" : "Fit, channels, seeds, views";
+    const { fields, more, channels } = MEDIA[info?.media ?? "image"];
+    this.canvas.hidden = !fields.includes("size");
+    this.fields.get("fit").hidden = !fields.includes("fit");
+    this.clip.hidden = !fields.includes("seconds");
+    this.more.firstElementChild.textContent = more;
     this.size.forEach((input, i) => setValue(input, state.size?.[i]));
     for (const name of ["seconds", "sample_rate", "aug_seed", "order_seed", "views"]) setValue(this[name], state[name]);
     this.fit.value = state.fit ?? "cover";
     this.channels.replaceChildren(el("option", { value: "" }, `dataset’s${info ? ` (${info.channels})` : ""}`),
-      ...(info ? channelsOf(info) : []).map((channels) => el("option", { value: channels }, String(channels))));
+      ...(info ? channels(info.channels) : []).map((number) => el("option", { value: number }, String(number))));
     this.channels.value = state.channels === null ? "" : String(state.channels);
     this.shuffle.checked = state.shuffle;
   }
@@ -113,12 +114,6 @@ export class Data {
     select.addEventListener("change", () => this.changed({ [name]: select.value === "" ? null : convert(select.value) }));
     return select;
   }
-}
-
-/** The numbers of channels that a dataset's samples can have: images 1 or 3, clips the dataset's, their mean, or copies of one. */
-function channelsOf({ media, channels }) {
-  if (media !== "audio") return [1, 3];
-  return channels > 1 ? [1, channels] : Array.from({ length: MAX_CHANNELS }, (_, i) => i + 1);
 }
 
 /** Height and width; null if both are empty. A single empty side is sent as null, and the server names it. */

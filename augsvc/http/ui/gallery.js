@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { $, el, formatNumber, set } from "./dom.js";
+import { MEDIA } from "./medium.js";
 import { parameters, toEntry, withDefaults } from "./schema.js";
 import { compact } from "./snippets.js";
 import { initial, toFragment } from "./state.js";
@@ -33,7 +34,7 @@ function listCards() {
     const family = operation.family === null ? PRIVATE : operation.media === null ? "containers" : `${operation.media}: ${operation.family}`;
     families.set(family, [...(families.get(family) ?? []), operation]);
   }
-  const rank = (family) => ["image", "audio", "containers", PRIVATE].findIndex((start) => family.startsWith(start));
+  const rank = (family) => [...Object.keys(MEDIA), "containers", PRIVATE].findIndex((start) => family.startsWith(start));
   const names = [...families.keys()].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   cards = [];
   $("#families").replaceChildren(...names.map((family) => {
@@ -94,7 +95,7 @@ function detail(operation) {
     el("h3", {}, "Parameters"), el("div", { class: "wide" }, table(operation)),
     el("p", { class: "quiet" }, "Every operation also has id, views and epochs."),
     el("h3", {}, "Example"), el("pre", { class: "code", tabindex: "0" }, compact([example(operation)])),
-    operation.media === "audio" ? "" : el("a", { href: link }, "Open in the workbench"),
+    MEDIA[operation.media ?? "image"].opens ? el("a", { href: link }, "Open in the workbench") : "",
   ];
 }
 

@@ -6,6 +6,7 @@ import { $, announce, debounce, set } from "./dom.js";
 import { ExportPanel } from "./export.js";
 import { Inspector } from "./inspector.js";
 import { Live } from "./live.js";
+import { MEDIA, mediumOf } from "./medium.js";
 import { availableOverlays, defaultOverlays, showLegend } from "./overlay.js";
 import { Pipeline } from "./pipeline.js";
 import { Sheet } from "./sheet.js";
@@ -120,7 +121,7 @@ async function load() {
     if (state.start >= stream.samples) state.start = Math.max(0, stream.samples - 1);
     const address = { epoch: state.epoch, start: state.start, count: state.count, view: state.view };
     const [augmented, original] = await Promise.all([api.batch(stream, address, signal), loadOriginals(plain, address, signal)]);
-    show({ ...address, views, spec, stream, originals: original, augmented, audio: "audio" in augmented });
+    show({ ...address, views, spec, stream, originals: original, augmented, media: mediumOf(augmented) });
     await inspect(signal);
     settle();
   } catch (error) {
@@ -286,7 +287,7 @@ addEventListener("hashchange", () => {
   if (datasets.size) restore();
 });
 const dark = matchMedia("(prefers-color-scheme: dark)");
-dark.addEventListener("change", () => displayed?.audio && sheet.show(displayed)); // waveforms have the text colour
+dark.addEventListener("change", () => displayed && MEDIA[displayed.media].hasText && sheet.show(displayed)); // waveforms have the text colour
 const narrow = matchMedia("(max-width: 899px)");
 const foldSettings = () => ($("#settings").open = !narrow.matches);
 narrow.addEventListener("change", foldSettings);

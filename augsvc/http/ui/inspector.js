@@ -1,14 +1,14 @@
 // One sample enlarged, and its receipt: every operation, whether it was selected, and its drawn parameters.
 
 import { $, el, formatInteger, formatNumber, set } from "./dom.js";
-import { Media, labelText } from "./media.js";
+import { VIEWS, labelText } from "./media.js";
 import { ofView, row } from "./safetensors.js";
 
 export class Inspector {
   /** Calls `selectView(k)` when the user selects one of a sample's views. */
   constructor(selectView) {
     this.selectView = selectView;
-    this.media = [];
+    this.shown = [];
     this.views = 1;
     new ResizeObserver(() => this.overlay()).observe($("#large"));
   }
@@ -16,19 +16,19 @@ export class Inspector {
   /** Shows view `k` of sample `i` of a batch (see sheet.js); its receipt follows. */
   show(batch, i, k) {
     this.#offerViews(batch.views, k);
-    if (!this.media.length || this.audio !== batch.audio) this.#build(batch.audio);
+    if (this.media !== batch.media) this.#build(batch.media);
     $("#inspector").hidden = false;
-    [batch.originals, ofView(batch.augmented, k)].forEach((tensors, side) => this.media[side].show(tensors, i, { ...batch }));
+    [batch.originals, ofView(batch.augmented, k)].forEach((tensors, side) => this.shown[side].show(tensors, i, { ...batch }));
     const index = row(batch.augmented.index, i)[0];
     const title = $("#inspector-title");
     title.replaceChildren(`Position ${formatInteger(batch.start + i)}`,
       el("span", { class: "quiet" }, [`index ${index}`, labelText(batch.augmented, i, batch.classes)].filter(Boolean).join(" · ")));
-    set(this.media[0].canvas, { "aria-label": `Original at position ${batch.start + i}`, role: "img" });
-    set(this.media[1].canvas, { "aria-label": `Augmented, epoch ${batch.epoch}`, role: "img" });
+    set(this.shown[0].canvas, { "aria-label": `Original at position ${batch.start + i}`, role: "img" });
+    set(this.shown[1].canvas, { "aria-label": `Augmented, epoch ${batch.epoch}`, role: "img" });
   }
 
   overlay(overlays) {
-    for (const media of this.media) media.overlay(overlays);
+    for (const view of this.shown) view.overlay(overlays);
   }
 
   /** Shows the receipt; `pipeline` is the stream's and has the ranges of the drawn parameters. */
@@ -55,12 +55,12 @@ export class Inspector {
     for (const radio of $("#views").querySelectorAll("input")) radio.checked = Number(radio.value) === selected;
   }
 
-  #build(audio) {
-    this.audio = audio;
-    this.media = ["original", "augmented"].map((role) => new Media(role, audio));
-    $("#large").classList.toggle("sounds", audio);
-    $("#large").replaceChildren(...this.media.map((media) => el("figure", {}, media.node,
-      el("figcaption", {}, audio ? media.player(media.role, `${media.role}, large`) : media.role))));
+  #build(media) {
+    this.media = media;
+    this.shown = ["original", "augmented"].map((role) => new VIEWS[media](role));
+    $("#large").dataset.media = media;
+    $("#large").replaceChildren(...this.shown.map((view) => el("figure", {}, view.node,
+      el("figcaption", {}, view.player(view.role, `${view.role}, large`) ?? view.role))));
   }
 }
 

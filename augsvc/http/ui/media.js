@@ -8,42 +8,61 @@ import { channelsOf, drawSpectrogram, drawWave, playButton } from "./sound.js";
 
 const NO_LABEL = "no label"; // class -1
 
-export class Media {
-  /** `role` is "original" or "augmented"; `audio` whether the sample is a clip. */
-  constructor(role, audio) {
+/** `role` is "original" or "augmented". */
+class ImageView {
+  constructor(role) {
     this.role = role;
-    this.audio = audio;
-    this.canvas = el("canvas", { class: audio ? "wave" : "pixels", "data-role": role });
-    this.top = el("canvas", { class: audio ? "spectrogram" : "overlay", "aria-hidden": "true" });
-    this.node = el("span", { class: audio ? "clip" : "image" }, this.canvas, this.top);
+    this.canvas = el("canvas", { class: "pixels", "data-role": role });
+    this.top = el("canvas", { class: "overlay", "aria-hidden": "true" });
+    this.node = el("span", { class: "image" }, this.canvas, this.top);
   }
 
   /** Draws sample `index` of a batch; `batch` is { stream, overlays, classes }. */
   show(tensors, index, batch) {
     this.last = { tensors, index, batch };
-    if (this.audio) {
-      this.clip = channelsOf(tensors.audio, index);
-      this.rate = batch.stream.spec.sample_rate;
-      drawWave(this.canvas, this.clip);
-      drawSpectrogram(this.top, this.clip);
-    } else {
-      drawImage(this.canvas, toImageData(tensors.image, index, batch.stream.spec.output.layout));
-      this.overlay(batch.overlays);
-    }
+    drawImage(this.canvas, toImageData(tensors.image, index, batch.stream.spec.output.layout));
+    this.overlay(batch.overlays);
   }
 
   /** Redraws the overlays, after another choice or a change of the size on the screen. */
   overlay(overlays = this.last?.batch.overlays) {
-    if (this.audio || !this.last) return;
+    if (!this.last) return;
     this.last.batch.overlays = overlays;
     drawOverlay(this.top, this.last.tensors, this.last.index, this.canvas, overlays, this.last.batch.classes);
   }
+
+  /** Nothing to play. */
+  player() {
+    return null;
+  }
+}
+
+/** As ImageView. */
+class ClipView {
+  constructor(role) {
+    this.role = role;
+    this.canvas = el("canvas", { class: "wave", "data-role": role });
+    this.top = el("canvas", { class: "spectrogram", "aria-hidden": "true" });
+    this.node = el("span", { class: "clip" }, this.canvas, this.top);
+  }
+
+  show(tensors, index, batch) {
+    this.clip = channelsOf(tensors.audio, index);
+    this.rate = batch.stream.spec.sample_rate;
+    drawWave(this.canvas, this.clip);
+    drawSpectrogram(this.top, this.clip);
+  }
+
+  overlay() {}
 
   /** A button that plays the clip, as `playButton`. */
   player(text, label) {
     return playButton(text, label, () => this.clip, () => this.rate);
   }
 }
+
+/** By medium. */
+export const VIEWS = { image: ImageView, audio: ClipView };
 
 /** The class name of sample `index`, "no label" without one; after a mix, the classes and their weights. */
 export function labelText({ label }, index, classes) {

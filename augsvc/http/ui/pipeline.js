@@ -2,8 +2,9 @@
 
 import { control, field, showError } from "./controls.js";
 import { $, announce, el, formatNumber, icon, set, uniqueId } from "./dom.js";
+import { MEDIA } from "./medium.js";
 import { parameters, withDefaults } from "./schema.js";
-import { PRESETS, PURPOSES, presetFor } from "./state.js";
+import { PURPOSES, presetFor } from "./state.js";
 import { canMove, keepOpen, locate, neighbour, positionOf, toEntries, toNodes } from "./tree.js";
 
 const CUSTOM = "custom";
@@ -16,7 +17,7 @@ export class Pipeline {
     this.media = "image";
     this.nodes = []; // see tree.js; a rendered node has its elements too
     this.list = $("#operations");
-    this.radios = [...new Set(Object.values(PRESETS).flat()), CUSTOM].map((name) => this.#radio(name));
+    this.radios = [...new Set(Object.values(MEDIA).flatMap(({ presets }) => presets)), CUSTOM].map((name) => this.#radio(name));
     $("#add").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#add($("#add-name").value, null);
@@ -33,7 +34,7 @@ export class Pipeline {
   setMedia(media, pipeline) {
     this.media = media;
     this.#fillSelect($("#add-name"), () => true);
-    for (const radio of this.radios) radio.parentElement.hidden = ![...PRESETS[media], CUSTOM].includes(radio.value);
+    for (const radio of this.radios) radio.parentElement.hidden = ![...MEDIA[media].presets, CUSTOM].includes(radio.value);
     if (!Array.isArray(pipeline)) return presetFor(pipeline, media);
     return pipeline.filter(({ op }) => (this.operations.get(op)?.media ?? media) === media); // a container has none
   }

@@ -1,7 +1,8 @@
 // The contact sheet: the samples of a batch side by side, each original above its augmented views.
 
 import { $, el, set } from "./dom.js";
-import { Media, labelText } from "./media.js";
+import { VIEWS, labelText } from "./media.js";
+import { MEDIA } from "./medium.js";
 import { ofView, row } from "./safetensors.js";
 
 export class Sheet {
@@ -14,10 +15,10 @@ export class Sheet {
     new ResizeObserver(() => this.overlay()).observe(this.list);
   }
 
-  /** Draws both batches; `batch` is { stream, originals, augmented, views, start, overlays, classes, audio }. */
+  /** Draws both batches; `batch` is { stream, originals, augmented, views, start, overlays, classes, media }. */
   show(batch) {
     const count = batch.augmented.index.shape[0];
-    if (this.cells.length !== count || this.audio !== batch.audio || this.views !== batch.views) this.#build(count, batch);
+    if (this.cells.length !== count || this.media !== batch.media || this.views !== batch.views) this.#build(count, batch);
     this.cells.forEach((cell, i) => {
       cell.original.show(batch.originals, i, { ...batch });
       cell.augmented.forEach((media, k) => media.show(ofView(batch.augmented, k), i, { ...batch }));
@@ -42,25 +43,24 @@ export class Sheet {
     }
   }
 
-  #build(count, { audio, views }) {
-    Object.assign(this, { audio, views });
+  #build(count, { media, views }) {
+    Object.assign(this, { media, views });
+    const View = VIEWS[media];
     this.cells = Array.from({ length: count }, (_, i) => {
-      const original = new Media("original", audio);
-      const augmented = Array.from({ length: views }, () => new Media("augmented", audio));
+      const original = new View("original");
+      const augmented = Array.from({ length: views }, () => new View("augmented"));
       const caption = el("span", { class: "name" });
       const note = el("span", { class: "error" });
       const button = el("button", { type: "button", class: "sample", onclick: () => this.select(i) },
         original.node, ...augmented.map(({ node }) => node), el("span", { class: "caption" }, caption, note));
-      const players = audio
-        ? el("span", { class: "players" }, original.player("original", `original ${i}`),
-          ...augmented.map((media, k) => (views > 1
-            ? media.player(`view ${k}`, `augmented ${i}, view ${k}`)
-            : media.player("augmented", `augmented ${i}`))))
-        : null;
+      const buttons = [original.player("original", `original ${i}`), ...augmented.map((view, k) => (views > 1
+        ? view.player(`view ${k}`, `augmented ${i}, view ${k}`)
+        : view.player("augmented", `augmented ${i}`)))].filter(Boolean);
+      const players = buttons.length ? el("span", { class: "players" }, ...buttons) : null;
       return { original, augmented, caption, note, button, node: el("li", {}, button, players) };
     });
-    this.list.classList.toggle("sounds", audio);
-    const [wide, narrow] = audio ? [4, 2] : [8, 4];
+    this.list.dataset.media = media;
+    const [wide, narrow] = MEDIA[media].columns;
     set(this.list, { "--wide": Math.min(wide, Math.max(count, 4)), "--narrow": narrow });
     this.list.replaceChildren(...this.cells.map(({ node }) => node));
   }

@@ -1,5 +1,7 @@
 // The current stream as Python, JSON and curl snippets. They never contain the token.
 
+import { MEDIA } from "./medium.js";
+
 const BATCH_SIZE = 64;
 
 /** A loader for the displayed stream; runs unchanged where augsvc_client is installed. */
@@ -9,10 +11,10 @@ export function python({ url, spec, stream, epoch, view, views, media }) {
   const lines = Object.entries(keywords).map(([name, value]) => `    ${name}=${name === "size" ? tuple(value) : literal(value, 4)},`);
   const loaderArguments = [`    ${literal(url)},`, ...lines].join("\n");
   const setEpoch = epoch ? `loader.set_epoch(${epoch})\n` : "";
-  const [tensor, variable] = media === "audio" ? ["audio", "clips"] : ["image", "images"];
+  const { variable } = MEDIA[media];
   const draws = Array.from({ length: views }, (_, k) => k || ""); // image, image1, …
   const names = draws.map((k) => `${variable}${k}`).join(", ");
-  const tensors = draws.map((k) => `batch["${tensor}${k}"]`).join(", ");
+  const tensors = draws.map((k) => `batch["${media}${k}"]`).join(", ");
   return `from augsvc_client import RemoteDataLoader\n\nloader = RemoteDataLoader(\n${loaderArguments}\n)\n${setEpoch}` +
     `for batch in loader:  # one epoch; the next loop is the next epoch\n    ${names}, labels = ${tensors}, batch["label"]\n`;
 }

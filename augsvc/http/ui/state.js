@@ -1,6 +1,7 @@
 // The page's state: one object, written to the URL fragment so that a link reproduces the view. Never the token.
 
-export const PRESETS = { image: ["none", "light", "standard", "strong", "letters"], audio: ["none", "sound", "speech", "words"] };
+import { MEDIA } from "./medium.js";
+
 /** What a preset is for, where its name does not say it. */
 export const PURPOSES = {
   letters: "characters on an even ground",
@@ -8,7 +9,6 @@ export const PURPOSES = {
   speech: "spoken words; no gain shown",
   words: "spoken words; gains on other voices",
 };
-const DEFAULT_PRESET = { image: "standard", audio: "sound" };
 export const OVERLAYS = ["mask", "boxes", "keypoints"];
 const MIN = { count: 1, views: 1 };
 const MAX = { epoch: 2 ** 24 - 1, view: 255, start: 2 ** 32 - 1, count: 64, views: 16 };
@@ -25,13 +25,12 @@ export const initial = () => ({
 
 /** The pipeline for a medium: a preset of another medium is replaced by the default one. */
 export const presetFor = (pipeline, media) =>
-  typeof pipeline === "string" && !PRESETS[media].includes(pipeline) ? DEFAULT_PRESET[media] : pipeline;
+  typeof pipeline === "string" && !MEDIA[media].presets.includes(pipeline) ? MEDIA[media].preset : pipeline;
 
-/** The specification to send: clips have a length and a sample rate, images a canvas. */
+/** The specification to send. */
 export function specification(state, media) {
   const spec = { dataset: state.dataset, pipeline: state.pipeline };
-  const fields = media === "audio" ? ["seconds", "sample_rate", "channels"] : ["size", "fit", "channels"];
-  for (const name of fields) if (state[name] !== null) spec[name] = state[name];
+  for (const name of MEDIA[media].fields) if (state[name] !== null) spec[name] = state[name];
   for (const name of ["aug_seed", "order_seed"]) if (state[name] !== 0) spec[name] = state[name];
   if (!state.shuffle) spec.shuffle = false;
   if (state.views !== 1) spec.views = state.views;
@@ -65,7 +64,7 @@ export function fromFragment(fragment) {
 /** A field's value; undefined if the text is invalid. */
 function parseField(name, text, defaultValue) {
   if (name === "dataset" || name === "fit") return text || defaultValue;
-  if (name === "pipeline" && Object.values(PRESETS).flat().includes(text)) return text;
+  if (name === "pipeline" && Object.values(MEDIA).some(({ presets }) => presets.includes(text))) return text;
   let value;
   try {
     value = JSON.parse(text);
