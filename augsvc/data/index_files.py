@@ -32,7 +32,7 @@ class IndexFiles:
         n_bytes = sum(index.n_bytes for index in indexes)
         for index in indexes:
             is_unused = self._clock() - index.read_s > UNUSED_S
-            if (is_unused or n_bytes > self._max_bytes) and _remove(index.path):
+            if (is_unused or n_bytes > self._max_bytes) and remove_unused(index.path):
                 n_bytes -= index.n_bytes
         return n_bytes
 
@@ -46,12 +46,14 @@ class IndexFiles:
 
 
 def hold(file: int) -> None:
-    """Keeps an open index from being removed until it is closed, where the file system has locks."""
+    """Keeps an open index, also one that is being written, from being removed until it is closed, where the file system has
+    locks.
+    """
     with suppress(OSError):  # or it is being removed: what is open stays readable
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
-def _remove(path: Path) -> bool:
+def remove_unused(path: Path) -> bool:
     """Whether an index could be removed: not while a process has it open."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

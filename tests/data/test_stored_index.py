@@ -4,6 +4,8 @@ import gc
 import logging
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,10 +19,12 @@ from augsvc.data.disk_cache import DiskCache
 from augsvc.data.formats import checked_file, indexer, stored_index
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.data.formats.names import Names
-from augsvc.data.index_files import UNUSED_S
+from augsvc.data.formats.temporary import temporary_folder
+from augsvc.data.index_files import UNUSED_S, IndexFiles
 from augsvc.errors import DatasetChanged
 from tests.data.test_folder_files import level, write
 
+ROOT = Path(__file__).parent.parent.parent
 MIB = 1 << 20
 FILES = ("a/1.png", "a-b/1.png", "a-b/deep/2.png", "c/ä.png", "c/notes.txt", "c/.DS_Store")
 
@@ -383,3 +387,69 @@ def test_names_are_a_sequence(names, cut):
     with pytest.raises(IndexError):
         packed[len(names)]
     assert np.asarray(packed.offsets)[-1] == sum(len(name.encode()) for name in names)
+
+
+SLOW_START = """
+import sys
+from pathlib import Path
+from augsvc.data.formats import stored_index
+from tests.data.test_stored_index import start
+
+write_checked = stored_index.write_checked
+
+def write_late(file, parts):
+    print("writes", flush=True)
+    sys.stdin.readline()
+    write_checked(file, parts)
+
+stored_index.write_checked = write_late
+source, _ = start(Path(sys.argv[1]), Path(sys.argv[2]))
+print(source.info.version, len(source))
+"""
+
+
+def test_two_servers_that_start_at_the_same_time_both_end_right(root, tmp_path, caplog):
+    """While one writes its index, the other indexes the folder too, and removes indexes, as there are too many."""
+    disk, other = tmp_path / "disk", tmp_path / "other"
+    shutil.copytree(root, other)
+    command = [sys.executable, "-c", SLOW_START, str(root), str(disk)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as slow:
+        assert slow.stdout.readline() == "writes\n"
+        (written,) = index_files(disk)
+        IndexFiles(disk, 0, lambda: time.time() + 2 * UNUSED_S).trim()
+        assert index_files(disk) == [written], "it is being written"
+        source, _ = start(root, disk)
+        shown, _ = slow.communicate("\n")
+    assert shown.split() == [source.info.version, str(len(source))]
+    (index,) = index_files(disk)
+    assert start(root, disk)[0].info == source.info and index_files(disk) == [index]
+    assert not caplog.records
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from augsvc.data.formats.temporary import temporary_folder
+
+with temporary_folder(Path(sys.argv[1])) as folder:
+    (folder / "table.lance").mkdir()
+    (folder / "table.lance" / "data").write_bytes(b"x")
+    print("copied", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_copy_that_a_killed_start_has_left_is_removed_by_the_next_one(tmp_path):
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen(command, **pipes) as killed, subprocess.Popen(command, **pipes) as alive:
+        assert killed.stdout.readline() == alive.stdout.readline() == "copied\n"
+        killed.kill()
+        killed.wait()
+        before = set(tmp_path.iterdir())
+        with temporary_folder(tmp_path) as folder:
+            (kept,) = set(tmp_path.iterdir()) - {folder}
+        assert len(before) == 2 and kept in before
+        assert (kept / "table.lance" / "data").exists(), "that of a start that goes on"
+        alive.communicate("\n")
+    assert not list(tmp_path.iterdir())

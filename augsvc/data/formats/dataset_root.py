@@ -7,7 +7,6 @@ elsewhere is refused, and so is a name that would leave the folder. All errors a
 import os
 import re
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ from augsvc.data.formats.files import (
 )
 from augsvc.data.formats.index import LINK_CURE, MAX_DEPTH, Index, find_links, list_names
 from augsvc.data.formats.object_store import ObjectStore
-from augsvc.data.formats.temporary import copy_file, copy_to_temporary
+from augsvc.data.formats.temporary import copy_file, copy_to_temporary, temporary_folder
 from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
 
@@ -144,13 +143,13 @@ class DatasetRoot:
         if self.store is None:
             yield Path(self._resolve(self.path / name))
             return
-        with tempfile.TemporaryDirectory(dir=folder, prefix="augsvc-") as copy:
+        with temporary_folder(folder) as copy:
             for file in files:
-                path = Path(copy) / require_below(file, "the store")
+                path = copy / require_below(file, "the store")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with self.open(file) as opened:
                     copy_file(opened, path)
-            yield Path(copy) / name
+            yield copy / name
 
     def read(self, name: str, max_bytes: int = MAX_LABEL_BYTES) -> bytes:
         """The contents of a file; raises as `open`, and for one of more than `max_bytes`."""

@@ -31,6 +31,7 @@ import numpy.typing as npt
 from augsvc.data.formats.checked_file import CheckedFile, StoredRows, Unusable, write_checked
 from augsvc.data.formats.files import IDENTITY, Identity
 from augsvc.data.formats.names import Names, Rows
+from augsvc.data.index_files import hold, remove_unused
 
 _MAGIC = b"augsvc index 1\0\0"
 _LENGTH = struct.Struct("<Q")
@@ -89,6 +90,7 @@ class IndexFile:
             self._remove_abandoned()
             file, path = tempfile.mkstemp(prefix=f"{self.path.name}.", dir=self.path.parent)
             try:
+                hold(file)  # another server, which starts at the same time, may remove indexes
                 write_checked(file, self._encode(version, classes))
                 written = CheckedFile(Path(path))
                 Path(path).replace(self.path)
@@ -141,7 +143,7 @@ class IndexFile:
         for path in self.path.parent.glob(f"{self.path.name}.*"):
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > _ABANDONED_S:
-                    path.unlink()
+                    remove_unused(path)
 
 
 def _reason(err: OSError | Unusable) -> str:

@@ -1,6 +1,7 @@
-"""Temporary files without a name, which end with what holds them."""
+"""Temporary files without a name, which end with what holds them, and folders that outlive no process for long."""
 
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -10,7 +11,10 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
+from augsvc.data.private_folder import is_own
+
 _CHUNK_BYTES = 16 << 20  # of a copy
+_FOLDERS = "augsvc-copy-"
 
 
 class Blob:
@@ -47,6 +51,42 @@ def copy_file(opened: BufferedReader, path: Path) -> None:
     """The contents of a file in a new one; raises as `copy_to_temporary`."""
     with _room(), path.open("xb") as copy:
         shutil.copyfileobj(opened, copy, _CHUNK_BYTES)
+
+
+@contextmanager
+def temporary_folder(parent: Path | None) -> Iterator[Path]:
+    """A folder for the block; `parent`: None is that of temporary files. Raises OSError.
+
+    A process that is killed in the block leaves it: the next one that makes such a folder there removes it.
+    """
+    root = Path(parent or tempfile.gettempdir())
+    for path in root.glob(f"{_FOLDERS}*"):
+        if (lock := _lock(path)) is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(lock)
+    while (lock := _lock(path := Path(tempfile.mkdtemp(dir=root, prefix=_FOLDERS)))) is None:
+        pass  # another process has taken it for one that was left
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+def _lock(path: Path) -> int | None:
+    """Opens and locks a folder of this user; None if another process has locked or removed it."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(file).st_nlink and is_own(os.fstat(file)):
+            return file
+    except OSError:
+        pass
+    os.close(file)
+    return None
 
 
 @contextmanager
