@@ -38,7 +38,10 @@ from augsvc_client.strict_yaml import describe_yaml_error, load_yaml
 
 Bytes = Annotated[ByteCount, Field(ge=0)]
 _PATHS = {"tokens_file", "uds", "kernel_cache", "disk_cache"}
-MIN_CONNECTIONS = 64
+MIN_CONNECTIONS, MAX_CONNECTIONS = 64, 1 << 20
+RENDERING_SHARE = (
+    0.5  # of a request's timeout: one batch's estimate, which is several times too high for usual pipelines
+)
 CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
 OTHER_VARIABLES = CLIENT_VARIABLES | {CORES_VARIABLE}
 # Kubernetes gives each container the address of every Service of its namespace, here of one named augsvc or augsvc-…
@@ -129,7 +132,7 @@ class Settings(BaseSettings):
     max_sample_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 10.0  # estimated, of one core
     request_timeout_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 60.0
     min_client_bytes_per_s: Bytes = 16384  # four connections of a client over half a megabit a second
-    max_connections: Annotated[int, Field(ge=MIN_CONNECTIONS)] = 4096
+    max_connections: Annotated[int, Field(ge=MIN_CONNECTIONS, le=MAX_CONNECTIONS)] = 4096
     shutdown_timeout_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 10.0
     log_format: LogFormat = "text"
     traces: bool = False

@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 
 import augsvc
+from augsvc.cli.bounds import find_excess
 from augsvc.cli.doctor import Warn
 from augsvc.cli.folders import check_disk_cache, check_kernel_cache, check_uploads, mib
 from augsvc.cli.listener import open_listener
-from augsvc.cli.memory import BASE_BYTES, fit_memory
+from augsvc.cli.memory import fit_memory
 from augsvc.cli.memory_limit import memory_limit
 from augsvc.cli.open_files import fit_open_files
 from augsvc.cpus import cores
@@ -70,19 +71,21 @@ def check_connections(settings: Settings, _: Warn) -> str:
     return f"up to {fit_open_files(settings).max_connections:,}"  # logs what it lowers
 
 
-def check_memory(settings: Settings, warn: Warn) -> str:
+def check_memory(settings: Settings, _: Warn) -> str:
     """The settings' bounds fit the limit of the container, else the machine's memory."""
     limit = memory_limit()
-    fit_memory(settings, limit)  # logs what it lowers
+    fit_memory(settings, limit)  # logs what it lowers, and what is too large
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     budget = BATCHES * settings.max_batch_bytes
-    needed = BASE_BYTES + budget + settings.cache_bytes
-    if limit is None and needed > machine:
-        warn(
-            f"the bounds allow {mib(needed)}, and the machine has {mib(machine)}: lower cache_bytes or max_batch_bytes"
-        )
     bound = f"limit {mib(limit)}" if limit is not None else f"no limit, machine {mib(machine)}"
     return f"{bound}; memory budget {mib(budget)}, cache {mib(settings.cache_bytes)}"
+
+
+def check_bounds(settings: Settings, warn: Warn) -> str:
+    """No setting is above another one that bounds it."""
+    for line in find_excess(settings):
+        warn(line)
+    return "each within those that bound it"
 
 
 def check_decoders(_: Settings, __: Warn) -> str:
@@ -184,6 +187,7 @@ CHECKS: tuple[tuple[str, Callable[[Settings, Warn], str]], ...] = (
     ("threads", check_threads),
     ("connections", check_connections),
     ("memory", check_memory),
+    ("bounds", check_bounds),
     ("kernel cache", check_kernel_cache),
     ("disk cache", check_disk_cache),
     ("uploads", check_uploads),

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from augsvc.cli.bounds import find_excess
 from augsvc.cli.common import exit_on_sigterm, open_datasets, read_settings, report_errors
 from augsvc.cli.listener import open_listener
 from augsvc.cli.memory import fit_memory
@@ -20,6 +21,8 @@ def serve(config: Path | None, flags: Mapping[str, object]) -> None:
     console = set_up(settings.log_format)
     with report_errors():
         settings, min_decoding_bytes = fit_memory(fit_open_files(settings), memory_limit())
+        for line in find_excess(settings):
+            logger.warning(line)
         settings.tokens()
         with open_listener(settings):
             pass  # only whether the address is free, before datasets are indexed; it is opened when connections are accepted

@@ -29,7 +29,7 @@ def explain_unusable(err: OSError) -> str:
     named = f"{printable(os.fsdecode(err.filename))} cannot be used ({err.strerror})" if err.filename else err.strerror
     cure = (
         "free space on its disk"
-        if err.errno in (errno.ENOSPC, errno.EDQUOT)
+        if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         else "name a folder that this user may write to"
     )
     return f"{named}: {cure}"

@@ -37,9 +37,7 @@ from augsvc.http.routes.scrapes import scrapes_router
 from augsvc.http.routes.streams import inspection_router, streams_router
 from augsvc.http.routes.uploads import uploads_router
 from augsvc.ops.registry import registry
-from augsvc.settings import Settings
-
-_BATCH_SHARE = 0.5  # of a request's timeout: one batch's estimate, which is several times too high for usual pipelines
+from augsvc.settings import RENDERING_SHARE, Settings
 
 
 def create_app(
@@ -136,7 +134,7 @@ def open_engine(
         settings.kernel_cache,
         settings.device_cache_bytes,
     )
-    limits = Limits(settings.max_batch_bytes, settings.max_sample_s, settings.request_timeout_s * _BATCH_SHARE)
+    limits = Limits(settings.max_batch_bytes, settings.max_sample_s, settings.request_timeout_s * RENDERING_SHARE)
     return Engine(catalog, executor, registry(settings.operations), limits, charge)
 
 

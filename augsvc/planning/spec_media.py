@@ -19,7 +19,7 @@ class SpecMedium:
     key: str  # one of `fields`
     fields: tuple[str, ...]  # that belong to it alone
     noun: str  # its samples, in messages
-    hint: str  # to set fields of its own in place of another medium's
+    hint: str  # which fields to set in place of another medium's
 
     def find_foreign(self, model: BaseModel) -> str | None:
         """The first field of another medium that is set; None without any."""

@@ -37,8 +37,9 @@ class ImageFilesSettings(BaseModel):
 
     @property
     def decoding_bytes(self) -> int:
-        """As `image_decoding_bytes` without the copies of the file."""
-        return (MAX_PIXEL_BYTES if self.window is None else MAX_WINDOWED_PIXEL_BYTES) * self.max_pixels
+        """As `image_decoding_bytes` without the copies of the file, or a whole file if that is more."""
+        pixel_bytes = MAX_PIXEL_BYTES if self.window is None else MAX_WINDOWED_PIXEL_BYTES
+        return max(pixel_bytes * self.max_pixels, self.max_file_bytes)
 
     @property
     def decoders(self) -> tuple[str, ...]:

@@ -1,0 +1,61 @@
+"""Settings far above the machine, or above another setting that bounds them, are named at the start with the cure."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import yaml
+
+from augsvc.cli.bounds import find_excess
+from augsvc.cli.memory import fit_memory
+from augsvc.settings import Settings, UploadSettings, load_settings
+
+TERABYTES = 5 * 10**12
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"max_request_bytes": TERABYTES}, ["max_request_bytes"]),
+        ({"max_sample_s": 31.0}, ["max_sample_s"]),
+        ({"min_client_bytes_per_s": TERABYTES}, ["min_client_bytes_per_s"]),
+        ({"disk_cache": Path("/none/yet"), "disk_cache_bytes": 10**18}, ["disk_cache_bytes"]),
+        ({"uploads": UploadSettings(path="/none/yet", bytes=10**18)}, ["uploads.bytes"]),
+        ({"max_batch_bytes": 1 << 20}, ["max_request_bytes"]),
+        ({}, []),
+        ({"disk_cache_bytes": 10**18}, []),  # there is none
+    ],
+)
+def test_what_another_setting_or_the_disk_bounds(fields, named):
+    lines = list(find_excess(Settings(kernel_cache=None, **fields)))
+    assert [line.partition(":")[0] for line in lines] == named
+    assert all("lower it" in line for line in lines)
+
+
+def test_the_uploads_of_one_client_fit_those_of_all(tmp_path):
+    token = {"a": {"token": "a" * 16, "upload": "2GiB"}, "b": {"token": "b" * 16, "upload": "1GiB"}}
+    (tmp_path / "tokens.yaml").write_text(yaml.safe_dump(token))
+    uploads = UploadSettings(path=tmp_path, bytes=1 << 30)
+    (line,) = find_excess(Settings(tokens_file=tmp_path / "tokens.yaml", uploads=uploads))
+    assert line.startswith("tokens_file, 'a': upload is 2048MiB") and "raise uploads.bytes" in line
+
+
+@pytest.mark.parametrize("name", ["max_batch_bytes", "cache_bytes"])
+def test_memory_that_no_machine_has_is_named_without_a_limit_too(name, caplog):
+    with caplog.at_level(logging.WARNING, "augsvc"):
+        fit_memory(Settings(**{name: TERABYTES}), None)
+    (line,) = caplog.messages
+    assert name in line.partition(":")[0] and "more than the machine's memory" in line and "lower " in line
+
+
+@pytest.mark.parametrize("format", ["image_folder", "audio_folder"])
+def test_files_that_no_machine_decodes_are_named_without_a_limit_too(format, caplog, tmp_path):
+    folder = {"format": format, "path": tmp_path, "max_file_bytes": TERABYTES}
+    with caplog.at_level(logging.WARNING, "augsvc"):
+        fit_memory(Settings(datasets={"maps": folder}), None)
+    assert [line.partition(":")[0] for line in caplog.messages] == ["datasets.maps"]
+
+
+def test_the_number_of_connections_has_a_bound():
+    with pytest.raises(ValueError, match="max_connections must be at most 1048576"):
+        load_settings(None, {"max_connections": 10**30})
