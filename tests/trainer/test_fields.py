@@ -1,8 +1,6 @@
-"""Every field of a recipe is really in effect: one case each, and a field without one fails."""
+"""Every field of a recipe is really in effect: one case each, and a field without one fails; but for those of data."""
 
 import copy
-import threading
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,12 +9,11 @@ from rich.progress import Progress
 from torch import nn
 from torch.nn import functional
 
-from augsvc_client.errors import ServerUnavailable
 from augsvc_client.trainer.experiments.ablation import add_corrupted_test, run_ablation
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import predict_views, run
 from augsvc_client.trainer.models.build import Inputs, build_model, facts, load_matching, save_weights
-from augsvc_client.trainer.recipe import fields, parse_recipe
+from augsvc_client.trainer.recipe import fields
 from augsvc_client.trainer.training.checkpoint import FILE_NAME, save_checkpoint
 from augsvc_client.trainer.training.data import class_weights, training_loader
 from augsvc_client.trainer.training.data import test_loader as loader_of_test
@@ -24,19 +21,9 @@ from augsvc_client.trainer.training.device import choose_device, use_threads
 from augsvc_client.trainer.training.evaluate import Score, average_predictions, predict
 from augsvc_client.trainer.training.learner import Learner
 from augsvc_client.trainer.training.loop import TrainingState, train
+from tests.trainer.recipes import ABSENT, first, recipe, spec
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
-ABSENT = "http://127.0.0.1:9"  # the discard port: no server listens there
-BASE = {
-    "data": {"dataset": "digits/train", "size": 8, "per_class": 2, "batch_size": 10, "pipeline": "none"},
-    "training": {"device": "cpu", "epochs": 2},
-    "evaluation": {"tests": {"test": {"dataset": "digits/test"}}, "every": 1},
-}
-
-
-def recipe(**values):
-    """The base with fields by group__field."""
-    return parse_recipe(BASE).override({name.replace("__", "."): value for name, value in values.items()})
 
 
 def model(size=(8, 8), **values):
@@ -70,122 +57,10 @@ def moved(**values):
     return weights(trained) - before
 
 
-def spec(url, **values):
-    with training_loader(recipe(**values), url) as loader:
-        return loader.stream.spec
-
-
 def outcome(url, out=None, **values):
     settled, _ = resolve_recipe(recipe(**values), url)
     with Progress(disable=True) as progress:
         return run(settled, url, progress, "it", out=out)
-
-
-def first(url, **values):
-    with training_loader(recipe(**values), url) as loader:
-        return next(iter(loader))
-
-
-# --- data
-
-
-def data_dataset(url, tmp_path):
-    assert spec(url, data__dataset="photos/train", data__per_class=None)["dataset"] == "photos/train"
-
-
-def data_pipeline(url, tmp_path):
-    assert not torch.equal(first(url)["image"], first(url, data__pipeline="strong")["image"])
-    assert resolve_recipe(recipe(data__pipeline=None), url)[0].data.pipeline == "standard"
-
-
-def data_size(url, tmp_path):
-    assert first(url, data__size="9x7")["image"].shape[2:] == (9, 7)
-
-
-def data_fit(url, tmp_path):
-    images = [first(url, data__size="16x8", data__fit=fit)["image"] for fit in ("cover", "contain", "stretch")]
-    assert not any(torch.equal(a, b) for a, b in pairwise([*images, images[0]]))
-
-
-def sound(url, **values):
-    clip = {"data__dataset": "tones/train", "data__size": None, "data__seconds": 0.5, "data__sample_rate": 8000}
-    return first(url, **clip | values)["audio"].shape[1]
-
-
-def data_seconds(url, tmp_path):
-    assert sound(url) == 4000
-    assert sound(url, data__seconds=0.25) == 2000
-
-
-def data_sample_rate(url, tmp_path):
-    assert sound(url, data__sample_rate=16000) == 8000
-
-
-def data_scale(url, tmp_path):
-    image = first(url, data__scale=[0.0, 2.0])["image"]
-    assert torch.allclose(image, first(url)["image"] + 1, atol=1e-6)
-
-
-def data_per_class(url, tmp_path):
-    with training_loader(recipe(data__per_class=3), url) as loader:
-        assert loader.stream.samples == 30
-
-
-def data_subset(url, tmp_path):
-    assert set(first(url, data__subset={"classes": ["3"]}, data__per_class=None)["label"].tolist()) == {3}
-
-
-def data_weights(url, tmp_path):
-    assert first(url, data__weights={"3": 7.0}, data__batch_size=20)["label"].tolist().count(3) >= 7
-
-
-def data_block(url, tmp_path):
-    indices = first(url, data__block=5, data__per_class=None, data__batch_size=40)["index"].tolist()
-    assert len({index // 5 for index in indices}) <= 16, "of a permutation, 40 samples lie in about 38 blocks"
-
-
-def data_batch_size(url, tmp_path):
-    assert len(first(url, data__batch_size=7)["label"]) == 7
-
-
-def data_shuffle(url, tmp_path):
-    def orders(shuffle):
-        with training_loader(recipe(data__shuffle=shuffle, data__per_class=None, data__batch_size=200), url) as loader:
-            return [next(iter(loader))["index"].tolist() for epoch in range(2) if loader.set_epoch(epoch) is None]
-
-    assert orders(False) == [list(range(200))] * 2
-    one, other = orders(True)
-    assert one != other
-
-
-def data_subset_seed(url, tmp_path):
-    assert set(first(url, data__subset_seed=1)["index"].tolist()) != set(first(url)["index"].tolist())
-
-
-def data_order_seed(url, tmp_path):
-    one, other = (first(url, data__subset_seed=0, data__order_seed=seed)["index"].tolist() for seed in (0, 1))
-    assert one != other
-
-
-def data_aug_seed(url, tmp_path):
-    one, other = (first(url, data__pipeline="strong", data__aug_seed=seed) for seed in (0, 1))
-    assert torch.equal(one["index"], other["index"])
-    assert not torch.equal(one["image"], other["image"])
-
-
-def data_prefetch(url, tmp_path):
-    def threads():
-        return sum(thread.name.startswith("augsvc-prefetch-") for thread in threading.enumerate())
-
-    before = threads()
-    with training_loader(recipe(data__prefetch=7), url) as loader:
-        next(iter(loader))
-        assert threads() >= 7 > before
-
-
-def data_wait_s(url, tmp_path):
-    with pytest.raises(ServerUnavailable, match=r"within 0\.05 s"):
-        first(ABSENT, data__wait_s=0.05)
 
 
 # --- model
@@ -590,7 +465,7 @@ def ablation_corrupted(url, tmp_path):
     assert list(tests(evaluation__tests=own)) == ["plain", "mine"]
 
 
-NAMES = [name for name, _ in fields()]
+NAMES = [name for name, _ in fields() if not name.startswith("data.")]
 
 
 @pytest.mark.parametrize("name", NAMES)
