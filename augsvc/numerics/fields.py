@@ -65,7 +65,8 @@ def blend(values: U16, other: U32 | int, weight: U32 | np.uint32) -> U16:
 
 
 def blend_where(values: U16, other: int, weight: int, where: Bools) -> U16:
-    """As `blend` where `where` (H, W) is true."""
+    """As `blend` where `where` (H, W) is true. Channel by channel: all at once took twice as long."""
     blended, indices = values.reshape(len(values), -1).copy(), np.flatnonzero(where)
-    blended[:, indices] = blend(blended[:, indices], other, np.uint32(weight))
+    for plane in blended:
+        plane[indices] = blend(plane[indices], other, np.uint32(weight))
     return blended.reshape(values.shape)

@@ -46,11 +46,12 @@ class Shadow(OnValues):
 
 def _inside(x: F64, y: F64, height: int, width: int) -> Bools:
     """Whether pixel centres (H, W) are inside a polygon with corners (K,), by the even-odd rule."""
-    rows, columns = np.arange(height) + 0.5, np.arange(width) + 0.5
+    rows, columns = np.arange(height) + 0.5, np.arange(width, dtype=np.int16)
     inside = np.zeros((height, width), np.bool_)
-    for x1, y1, x2, y2 in zip(x, y, np.roll(x, 1), np.roll(y, 1), strict=True):
-        crossed = np.flatnonzero((y1 > rows) != (y2 > rows))
-        if crossed.size:
-            crossings = x1 + (rows[crossed] - y1) * ((x2 - x1) / (y2 - y1))
-            inside[crossed] ^= columns < crossings[:, None]
+    for x1, y1, x2, y2 in zip(x.tolist(), y.tolist(), np.roll(x, 1).tolist(), np.roll(y, 1).tolist(), strict=True):
+        first, last = np.searchsorted(rows, (min(y1, y2), max(y1, y2))).tolist()
+        if first < last:
+            crossings = x1 + (rows[first:last] - y1) * ((x2 - x1) / (y2 - y1))
+            count = np.clip(np.ceil(crossings - 0.5), 0, width).astype(np.int16)  # of pixels to the left
+            inside[first:last] ^= columns < count[:, None]
     return inside
