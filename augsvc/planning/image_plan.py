@@ -44,6 +44,7 @@ class Plan(Passes):
         None  # x y of the canvas in sources that are made for it; None: the fit or the frame
     )
     _tones: dict[Pass, list[ToneStep]] = field(init=False, default_factory=dict, repr=False)
+    _stages: dict[Pass, tuple[int, list[ToneStage]]] = field(init=False, default_factory=dict, repr=False)
 
     @staticmethod
     def of(steps: Sequence[Step], canvas: Canvas, fit: Fit) -> "Plan":
@@ -239,8 +240,18 @@ class Plan(Passes):
         return np.unique(np.concatenate(rows)) if rows else np.empty(0, dtype=np.int64)
 
     def tones(self, pass_: Pass, draws: Sequence[Draw], statistics: Statistics) -> list[ToneStage]:
-        """The colour maps of a pass, merged. `statistics` has at least what `statistics` names, for `measured_rows`."""
-        return merge_tones(self._tone_steps(pass_), draws, self.canvas, statistics, self._are_exclusive)
+        """The colour maps of a pass, merged. `statistics` has at least what `statistics` names, for `measured_rows`.
+
+        Those that are the same for all samples are kept for the next batch, and only read.
+        """
+        steps, n = self._tone_steps(pass_), len(draws[0].selected) if draws else 0
+        if not all(step.is_constant(draws[step.index]) for step in steps):
+            return merge_tones(steps, draws, self.canvas, statistics, self._are_exclusive)
+        kept_for, stages = self._stages.get(pass_, (-1, []))
+        if kept_for != n:
+            stages = merge_tones(steps, draws, self.canvas, statistics, self._are_exclusive)
+            self._stages[pass_] = n, stages
+        return stages
 
     def _tone_steps(self, pass_: Pass) -> list[ToneStep]:
         """The tones of a pass, made once; of the first ones it may have the final matrix alone."""

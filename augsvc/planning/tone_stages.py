@@ -70,6 +70,10 @@ class ToneStep:
         """Those that it requests of the pass's incoming pixels."""
         return self.tone.statistics if self.begins else self.tone.final_statistics
 
+    def is_constant(self, draw: Draw) -> bool:
+        """Whether it does the same to all samples, as in any batch where all are selected."""
+        return draw.is_constant and bool(draw.selected.all()) and not self.statistics
+
 
 def merge_tones(
     steps: Iterable[ToneStep],

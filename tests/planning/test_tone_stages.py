@@ -54,6 +54,22 @@ def test_fixed_parameters_are_lowered_for_the_first_batch_alone(monkeypatch, fac
         np.testing.assert_array_equal(stage.table[stage.table_rows], expected.table[stage.table_rows])
 
 
+def test_stages_of_fixed_tones_are_kept_for_batches_of_a_size_alone():
+    pipeline = [{"op": "gamma", "gamma": 1.3}, {"op": "invert", "p": 0.5}]
+    plan = Plan.of(parse_pipeline(pipeline), Canvas(4, 5, 3), "cover")
+    seen = set()
+    for start in [*range(30), 0]:  # of two samples, both are inverted, one or none
+        for n in (2, 3):
+            draws = plan.draw(3, Address(np.arange(start, start + n), 0, 0))
+            seen.add((n, int(draws[1].selected.sum())))
+            kept = plan.tones(plan.passes[0], draws, Statistics())
+            fresh = Plan.of(parse_pipeline(pipeline), Canvas(4, 5, 3), "cover")
+            for stage, expected in zip(kept, fresh.tones(fresh.passes[0], draws, Statistics()), strict=True):
+                np.testing.assert_array_equal(stage.table_rows, expected.table_rows)
+                np.testing.assert_array_equal(stage.table, expected.table)
+    assert {(2, 0), (2, 1), (2, 2)} <= seen
+
+
 @pytest.mark.parametrize(
     "law", [law for law in vars(laws).values() if isinstance(law, laws.Law)], ids=lambda law: law.text
 )
