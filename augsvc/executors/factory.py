@@ -1,5 +1,6 @@
 """Opens the executor that the settings name."""
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from augsvc.executors.fused.image import FusedExecutor
 from augsvc.executors.protocol import Executor
 from augsvc.executors.reference.image import KorniaExecutor
 
+logger = logging.getLogger("augsvc")
 ExecutorName = Literal["fused", "kornia"]
 
 
@@ -49,7 +51,16 @@ def open_executor(
     from augsvc.executors.cuda.cuda_device import CudaDevice  # here: numba-cuda is optional
     from augsvc.executors.cuda.image import FusedCudaExecutor
 
+    if warning := find_device_excess(device_cache_bytes, torch.cuda.get_device_properties(device).total_memory):
+        logger.warning(warning)
     return FusedCudaExecutor.on(device, lambda: CudaDevice.on(device), device_cache_bytes)
+
+
+def find_device_excess(device_cache_bytes: int, device_bytes: int) -> str | None:
+    """A line for the operator, with the cure, if the cache is larger than the memory of the device."""
+    if device_cache_bytes <= device_bytes:
+        return None
+    return f"device_cache_bytes: {device_cache_bytes >> 20}MiB, and the device has {device_bytes >> 20}MiB in all: lower it"
 
 
 def runs_on_cuda(name: ExecutorName) -> bool:

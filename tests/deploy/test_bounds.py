@@ -8,6 +8,7 @@ import yaml
 
 from augsvc.cli.bounds import find_excess
 from augsvc.cli.memory import fit_memory
+from augsvc.executors.factory import find_device_excess
 from augsvc.settings import Settings, UploadSettings, load_settings
 
 TERABYTES = 5 * 10**12
@@ -54,6 +55,12 @@ def test_files_that_no_machine_decodes_are_named_without_a_limit_too(format, cap
     with caplog.at_level(logging.WARNING, "augsvc"):
         fit_memory(Settings(datasets={"maps": folder}), None)
     assert [line.partition(":")[0] for line in caplog.messages] == ["datasets.maps"]
+
+
+def test_a_cache_on_a_device_fits_its_memory():
+    assert find_device_excess(1 << 30, 1 << 30) is None
+    line = find_device_excess(TERABYTES, 24 << 30)
+    assert line == "device_cache_bytes: 4768371MiB, and the device has 24576MiB in all: lower it"
 
 
 def test_the_number_of_connections_has_a_bound():
