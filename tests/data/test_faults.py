@@ -47,3 +47,10 @@ def test_a_file_of_many_kinds_of_faults_is_counted():
     for number in range(100):
         faults.add(f"fault {number}")
     assert lines(faults)[MOST_FAULTS:] == ["and 80 more such faults"]
+
+
+def test_a_fault_without_a_row_is_counted_too():
+    faults = Faults()
+    for _ in range(5):
+        faults.add("a list has no names")
+    assert lines(faults) == ["a list has no names (5 times)"]

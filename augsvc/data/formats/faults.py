@@ -19,9 +19,11 @@ class _Fault:
     rows: list[str] = field(default_factory=list)  # the next ones
 
     def __str__(self) -> str:
+        if not self.rows:
+            return self.text if self.count == 1 else f"{self.text} ({self.count:,} times)"
         rest = self.count - 1 - len(self.rows)
         others = ", ".join(self.rows) + (f" and {rest:,} more" if rest else "")
-        return f"{self.text}; likewise {others}" if others else self.text
+        return f"{self.text}; likewise {others}"
 
 
 class Faults:
@@ -44,7 +46,7 @@ class Faults:
             return
         fault = self._faults.setdefault(form, _Fault(text))
         fault.count += 1
-        if 1 < fault.count <= MOST_ROWS:
+        if row and 1 < fault.count <= MOST_ROWS:
             fault.rows.append(row)
 
     @contextmanager
