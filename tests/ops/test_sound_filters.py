@@ -10,7 +10,7 @@ from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.audio_steps import SECTION_BITS
-from tests.ops.test_sound import RATE, open_clips, through
+from tests.ops.test_sound import RATE, batch, open_clips, through
 
 pytestmark = pytest.mark.usefixtures("each_executor")
 CLIP = np.random.default_rng(5).normal(0, 0.3, 5003)
@@ -246,3 +246,15 @@ def test_sections_are_stable_for_every_rate():
 def test_a_pipeline_lists_its_passes_in_order():
     plan = open_clips([{"op": "reverse"}, {"op": "gain"}, {"op": "low_pass"}, {"op": "time_mask"}], [CLIP]).plan
     assert [list(row) for row in plan.describe()] == [["move", "tone", "filter", "erase"]]
+
+
+def test_clips_of_any_lengths_are_filtered_as_alone():
+    """On a CPU several clips share a vector: its lanes end at different samples, and some clips are not selected."""
+    lengths = [0, 1, 7, 63, 64, 65, 700, 2047, 2048, 2049, 2112, 4095, 4161, 64, 0, 3, 500, 2050, 9]
+    clips = [np.random.default_rng(length).normal(0, 0.3, length) for length in lengths]
+    low_pass = {"op": "low_pass", "cutoff": [50, 3000], "order": [1, 6], "p": 0.8}
+    stream = open_clips([low_pass, {"op": "colored_noise", "p": 0.8}], clips, seconds=4200 / RATE)
+    together = batch(stream)["audio"]
+    for n in range(len(clips)):
+        assert batch(stream, start=n, count=1)["audio"].tobytes() == together[n].tobytes()
+        assert not together[n, lengths[n] :].any()

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from augsvc.arrays import F32, I64, ranges
 from augsvc.executors.fused.kernels import sound_cpu
+from augsvc.executors.fused.kernels.lanes import LANES
 from augsvc.executors.fused.lower_audio import lower_sound
 from augsvc.executors.opaque_clips import change_clips, cut_at_opaque
 from augsvc.executors.protocol import resampling_traits
@@ -17,7 +18,7 @@ from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan, lengths_after
 
 _ROWS, _SAMPLES = 512, 1 << 22  # of one call: 16 MB
-_CHUNK = 1 << 20  # samples between two checks: some 10 ms
+_CHUNK = 1 << 20  # samples between two checks, or those of LANES clips: some 10 ms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +45,7 @@ class FusedSound:
         """As SoundExecutor.run."""
         for segment in cut_at_opaque(plan.lower(draws, lengths), lengths):
             args = lower_sound(plan, segment.steps, segment.lengths, tracks, self.quantiles)
-            for rows in ranges(len(clips), plan.clip.channels * max(1, _CHUNK // plan.elements)):
+            for rows in ranges(len(clips), plan.clip.channels * max(LANES, _CHUNK // plan.elements)):
                 check()
                 sound_cpu.render(rows.start, rows.stop, args, clips)
             if segment.opaque:

@@ -33,6 +33,7 @@
     pixel.py         one pixel through a whole pass, for a grid
     pixel_filter.py  … and through its filter
     sound.py         one sample of a clip through its steps, in float32; sound_cpu.py and sound_cuda.py run it
+    sound_filter.py  sections over several clips at once, on the CPU, in lanes.py's vectors of eight
     compiled.py      the compiler's options
 
 Nothing here imports from outside this folder, so that a digest of these files covers all that compiled code depends on.

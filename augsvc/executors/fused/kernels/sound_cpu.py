@@ -3,10 +3,13 @@
 Loops over a clip do one thing each, so that they become vectors; a second of sound stays in the cache between them.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from augsvc.executors.fused.kernels.args import I16, I64, U16, U32, Int
-from augsvc.executors.fused.kernels.compiled import compiled, entry
+from augsvc.executors.fused.kernels.compiled import compiled, entry, inlined
+from augsvc.executors.fused.kernels.lanes import LANES
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
 from augsvc.executors.fused.kernels.sound import (
     CURVE,
@@ -36,66 +39,88 @@ from augsvc.executors.fused.kernels.sound import (
     quantize,
     square_inline,
 )
+from augsvc.executors.fused.kernels.sound_filter import BLOCK, SECTION_NUMBERS, FilterWork, filter_clips
 from augsvc.executors.fused.kernels.sound_levels import measure_channels, scale_clip
-from augsvc.executors.fused.kernels.sound_steps import change_speed, filter_two, run_step
+from augsvc.executors.fused.kernels.sound_steps import change_speed, run_step
 
 _CHUNK = 2048  # samples that are moved, or whose random numbers are computed, together
+Work = Any  # a buffer of _CHUNK samples, _NoiseWork, and the memory of a transform
+
+
+class _NoiseWork(NamedTuple):
+    """Random numbers of _CHUNK samples."""
+
+    words: U32
+    bits: U16  # the same memory
+    deviates: I16
 
 
 @entry
 def render(first: Int, last: Int, args: SoundArgs, clips: F32) -> None:
-    """The clips first … last − 1 of N,T through all steps, in place; two at a time, for their filters, or the channels of a
-    sample, of which `first` begins one.
+    """The clips first … last − 1 of N,T through all steps, in place; several at a time, for their filters, and for the channels
+    of a sample, of which `first` begins one.
     """
     words, deviates, buffer = np.empty(_CHUNK // 2, np.uint32), np.empty(_CHUNK, np.int16), np.empty(_CHUNK, np.float32)
-    bits = words.view(np.uint16)  # little-endian: the low half first
-    group = max(2, args.channels)
+    noise = _NoiseWork(words, words.view(np.uint16), deviates)  # little-endian: the low half first
+    filtering = _filter_work()
+    group = args.channels * max(1, LANES // args.channels)
     sides = np.empty((min(group, last - first), args.side_samples), np.float32)
-    work = np.empty((2 * args.twiddles.shape[0], 2), np.float64)
+    transform = np.empty((2 * args.twiddles.shape[0], 2), np.float64)
     for n in range(first, last, group):
-        end = min(n + group, last)
-        for step in range(args.steps.shape[0]):
-            kind, k = args.steps[step, 0], args.steps[step, 1]
-            if kind in (FILTER, SIDE_FILTER) or kind >= LOUDNESS:
-                _run_together(n, end, step, args, clips, sides)
+        end, begin = min(n + group, last), 0
+        for step in range(args.steps.shape[0] + 1):
+            if step < args.steps.shape[0] and not _is_together(args.steps[step, 0]):
                 continue
             for m in range(n, end):
-                if args.active[m, step] == 0:
-                    continue
-                clip, side = clips[m, : args.lengths[m, step]], sides[m - n]
-                if kind == SPEED:
-                    change_speed(clips[m], clip.size, args.rates[m, k], args.sinc, side)
-                elif kind == SHIFT:
-                    _shift(clip, args.windows[m, k], buffer)
-                elif kind == SHAPE:
-                    _shape(clip, args, m, k)
-                elif kind == NOISE:
-                    _add_noise(clip, args, m, k, words, bits, deviates)
-                else:
-                    run_step(kind, k, args, m, clip, side[: clip.size], work)
+                for own in range(begin, step):  # a clip goes through several steps while it is in the cache
+                    if args.active[m, own] != 0:
+                        _run_step(own, args, m, clips[m], sides[m - n], (buffer, noise, transform))
+            if step < args.steps.shape[0]:
+                _run_together(n, end, step, args, clips, sides, filtering)
+            begin = step + 1
+
+
+@inlined
+def _filter_work() -> FilterWork:
+    """Rows 0 at first: those of lanes without a clip are addresses, too."""
+    rows, lengths = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
+    coefficients, block = np.zeros((SECTION_NUMBERS, LANES)), np.empty((BLOCK, LANES), np.float32)
+    return FilterWork(rows, lengths, coefficients, block)
+
+
+@inlined
+def _is_together(kind: Int) -> bool:
+    """Whether a step takes several clips at once."""
+    return kind in (FILTER, SIDE_FILTER) or kind >= LOUDNESS
 
 
 @compiled
-def _run_together(n: Int, end: Int, step: Int, args: SoundArgs, clips: F32, sides: F32) -> None:
-    """A step that takes several of the clips n … end − 1 at once."""
-    if args.steps[step, 0] >= LOUDNESS:
-        _scale_samples(n, end, step, args, clips, sides)
+def _run_step(step: Int, args: SoundArgs, n: Int, row: F32, side: F32, work: Work) -> None:
+    """A step of clip n, whose row has room for later samples."""
+    kind, k = args.steps[step, 0], args.steps[step, 1]
+    clip = row[: args.lengths[n, step]]
+    buffer, noise, transform = work
+    if kind == SPEED:
+        change_speed(row, clip.size, args.rates[n, k], args.sinc, side)
+    elif kind == SHIFT:
+        _shift(clip, args.windows[n, k], buffer)
+    elif kind == SHAPE:
+        _shape(clip, args, n, k)
+    elif kind == NOISE:
+        _add_noise(clip, args, n, k, noise)
     else:
-        _filter_clips(n, end, step, args, clips, sides)
+        run_step(kind, k, args, n, clip, side[: clip.size], transform)
 
 
 @compiled
-def _filter_clips(n: Int, end: Int, step: Int, args: SoundArgs, clips: F32, sides: F32) -> None:
-    """A filter of the clips n … end − 1, or of their sides: two at a time where both go through it."""
-    is_side, k, done = args.steps[step, 0] == SIDE_FILTER, args.steps[step, 1], n
-    for m in range(n, end):
-        if m < done or args.active[m, step] == 0:
-            continue
-        next_one = m + 1 if m + 1 < end and args.active[m + 1, step] else m
-        one, other = (sides[m - n], sides[next_one - n]) if is_side else (clips[m], clips[next_one])
-        count = args.lengths[next_one, step] if next_one > m else 0
-        filter_two(one[: args.lengths[m, step]], other[:count], args.sections[m, k], args.sections[next_one, k])
-        done = next_one + 1
+def _run_together(n: Int, end: Int, step: Int, args: SoundArgs, clips: F32, sides: F32, work: FilterWork) -> None:
+    """A step of the clips n … end − 1."""
+    kind, k = args.steps[step, 0], args.steps[step, 1]
+    if kind >= LOUDNESS:
+        _scale_samples(n, end, step, args, clips, sides)
+        return
+    tracks = sides[: end - n] if kind == SIDE_FILTER else clips[n:end]
+    filter_clips(tracks, args.lengths[n:end, step], args.active[n:end, step], args.sections[n:end, k], work)
 
 
 @compiled
@@ -178,7 +203,7 @@ def _quantize_clip(clip: F32, step_size: Float) -> None:
 
 
 @compiled
-def _add_noise(clip: F32, args: SoundArgs, n: Int, k: Int, words: U32, bits: U16, deviates: I16) -> None:
+def _add_noise(clip: F32, args: SoundArgs, n: Int, k: Int, work: _NoiseWork) -> None:
     largest = _largest_magnitude(clip)
     squares = _sum_squares(clip, level_scale(level_exponent(largest)))
     scale = noise_scale(args, n, k, squares, clip.size, largest)
@@ -186,8 +211,8 @@ def _add_noise(clip: F32, args: SoundArgs, n: Int, k: Int, words: U32, bits: U16
         return
     for begin in range(0, clip.size, _CHUNK):
         count = min(_CHUNK, clip.size - begin)
-        _fill_blocks(begin, count, args, n, k, words)
-        _add_deviates(clip[begin : begin + count], bits, scale, args.quantiles, deviates)
+        _fill_blocks(begin, count, args, n, k, work.words)
+        _add_deviates(clip[begin : begin + count], work.bits, scale, args.quantiles, work.deviates)
 
 
 @compiled
