@@ -189,7 +189,7 @@ def _sound_arguments() -> dict[str, tuple[Any, ...]]:
         gains=_array(2, f32), limits=_array(2, f32), curves=_array(3, f32), step_sizes=_array(2, f32),
         stairs=_array(3, f32), active=_array(2, np.uint8), keys=_array(1, u32), ratios=_array(2, i64), scales=_array(2, f32),
         sections=_array(4, np.float64), knots=_array(3, i64), knot_gains=_array(3, f32), turns=_array(3, i64),
-        mixes=_array(2, i64), rates=_array(3, i64), sinc=_array(2, np.float64),
+        mixes=_array(2, i64), rates=_array(3, i64), sinc=_array(1, np.float64), first_stairs=_array(2, np.uint8),
         numbers=_array(3, i64), tracks=_array(3, f32), twiddles=_array(2, np.float64), side_samples=1, channels=1,
         indices=_array(1, u32), blocks=_array(1, u32), time=1, seed_low=1, seed_high=1, quantiles=_array(1, np.int16),
     )  # fmt: skip

@@ -25,19 +25,6 @@ def sinc_table() -> F64:
     return table
 
 
-@cache
-def sinc_phases() -> F64:
-    """The same by phase: row p has the entries p, p + SINC_PHASES, …, those of samples that are zero crossings apart. One row
-    more than phases, so that the next entry is in the next row; zeros at the ends. Read-only.
-    """
-    table = np.zeros((SINC_ZEROS + 2) * SINC_PHASES)
-    table[: SINC_ZEROS * SINC_PHASES + 2] = sinc_table()
-    rows = np.arange(SINC_PHASES + 1)[:, None] + np.arange(SINC_ZEROS + 1) * SINC_PHASES
-    phases: F64 = np.ascontiguousarray(table[rows])
-    phases.flags.writeable = False
-    return phases
-
-
 def _bessel(x: F64) -> F64:
     """The modified Bessel function I0 by its series."""
     total, term = np.ones_like(x), np.ones_like(x)

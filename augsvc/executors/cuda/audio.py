@@ -96,7 +96,9 @@ class AudioChunk:
         self.staging.device.upload(buffer, self.clips.nbytes)
         levels = Levels(np.zeros((n, noises), np.uint32), np.zeros((n, noises), np.int64))
         table = self.args.quantiles if noises else self.args.quantiles[:1]
-        args, levels = self.staging.send("sound", (self.args._replace(quantiles=table[:0]), levels))
+        on_cpu = self.args.first_stairs[:, :0]
+        sent = self.args._replace(quantiles=table[:0], first_stairs=on_cpu)
+        args, levels = self.staging.send("sound", (sent, levels))
         args = args._replace(quantiles=self.staging.send_constant(f"quantiles {len(table)}", table))
         begin = 0
         for step, (kind, column) in enumerate(self.args.steps.tolist()):

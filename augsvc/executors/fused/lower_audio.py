@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ from augsvc.executors.fused.kernels.sound import (
     TURN,
     SoundArgs,
 )
-from augsvc.numerics.fir import sinc_phases
+from augsvc.numerics.fir import sinc_table
 from augsvc.numerics.fourier import twiddles
 from augsvc.numerics.rng import QUANTILE_BITS, seed_key
 from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS
@@ -168,6 +169,7 @@ def lower_sound(
         curves=_lower_stage([(shape.rows, shape.curve) for shape in shapes], (n, CURVE_ENTRIES if curved else 0)),
         step_sizes=_lower_stage([(shape.rows, shape.step) for shape in shapes], (n,)),
         stairs=_lower_stairs(shapes),
+        first_stairs=_lower_first_stairs(shapes),
         active=_stack(columns.active, np.zeros((n, 0), np.uint8)),
         keys=np.array([draw.key for draw in noises], np.uint32),
         ratios=_stack(columns.ratios, np.zeros((n, 0), np.int64)),
@@ -178,7 +180,7 @@ def lower_sound(
         turns=_stack(columns.turns, np.zeros((n, 0, 2), np.int64)),
         mixes=_stack(columns.mixes, np.zeros((n, 0), np.int64)),
         rates=_stack(columns.rates, np.zeros((n, 0, 3), np.int64)),
-        sinc=sinc_phases() if columns.rates else sinc_phases()[:0],  # read-only too: one signature
+        sinc=sinc_table() if columns.rates else sinc_table()[:0],  # read-only too: one signature
         numbers=_lower_numbers(columns.changes, n),
         tracks=tracks,
         twiddles=twiddles(plan.transform),
@@ -220,6 +222,30 @@ def _lower_stairs(shapes: Sequence[FixedShape]) -> F32:
         if shape.stairs is not None:
             lowered[k] = shape.stairs.astype(np.float32) / _UNIT
     return lowered
+
+
+def _lower_first_stairs(shapes: Sequence[FixedShape]) -> U8:
+    """Of each shape the stair below all values with the same 16 first bits: (S, 65536); (S, 0) if no shape has stairs, or one has
+    two of them within such values.
+    """
+    stairs = [None if shape.stairs is None else _first_stairs(shape.stairs.tobytes()) for shape in shapes]
+    if all(shape.stairs is None for shape in shapes) or any(
+        first is None and shape.stairs is not None for first, shape in zip(stairs, shapes, strict=True)
+    ):
+        return np.zeros((len(shapes), 0), np.uint8)
+    return np.stack([np.zeros(1 << 16, np.uint8) if first is None else first for first in stairs])
+
+
+@lru_cache(8)
+def _first_stairs(stairs: bytes) -> U8 | None:
+    """The stair of the least value with each 16 first bits of a float32; 0 if it is not a number. None: see above."""
+    thresholds = (np.frombuffer(stairs, np.int64).reshape(2, -1)[0, :-1].astype(np.float32) / _UNIT).astype(np.float32)
+    bits = np.arange(1 << 16, dtype=np.uint32) << 16
+    ends = np.stack((bits, bits | 0xFFFF)).view(np.float32)
+    least, most = np.where(bits >> 31, ends[::-1], ends)
+    first = np.where(np.isnan(least), 0, np.searchsorted(thresholds, least, side="right"))
+    last = np.where(np.isnan(most), first, np.searchsorted(thresholds, most, side="right"))
+    return None if (last - first).max() > 1 else first.astype(np.uint8)
 
 
 def _lower_sections(pairs: Sequence[SectionPair], n: int) -> F64:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import I16, I64, U16, U32, Int
+from augsvc.executors.fused.kernels.args import I16, I64, U8, U16, U32, Int
 from augsvc.executors.fused.kernels.compiled import compiled, entry, inlined
 from augsvc.executors.fused.kernels.lanes import LANES
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
@@ -16,6 +16,7 @@ from augsvc.executors.fused.kernels.sound import (
     F32,
     FILTER,
     GAIN,
+    GENERATE,
     LIMIT,
     LOUDNESS,
     NOISE,
@@ -25,12 +26,14 @@ from augsvc.executors.fused.kernels.sound import (
     SPEED,
     STAIRS,
     STEP,
+    TURN,
     Float,
     SoundArgs,
     add_deviate,
     amplify,
     apply_curve,
     climb,
+    climb_from,
     clip_to,
     level_exponent,
     level_scale,
@@ -41,10 +44,11 @@ from augsvc.executors.fused.kernels.sound import (
 )
 from augsvc.executors.fused.kernels.sound_filter import BLOCK, SECTION_NUMBERS, FilterWork, filter_clips
 from augsvc.executors.fused.kernels.sound_levels import measure_channels, scale_clip
-from augsvc.executors.fused.kernels.sound_steps import change_speed, run_step
+from augsvc.executors.fused.kernels.sound_speed import MAX_TAPS, PADDING, change_speed_by_lanes
+from augsvc.executors.fused.kernels.sound_steps import run_step
 
 _CHUNK = 2048  # samples that are moved, or whose random numbers are computed, together
-Work = Any  # a buffer of _CHUNK samples, _NoiseWork, and the memory of a transform
+Work = Any  # a buffer of _CHUNK samples, _NoiseWork, and the memory of a change of speed and of a transform
 
 
 class _NoiseWork(NamedTuple):
@@ -66,6 +70,7 @@ def render(first: Int, last: Int, args: SoundArgs, clips: F32) -> None:
     group = args.channels * max(1, LANES // args.channels)
     sides = np.empty((min(group, last - first), args.side_samples), np.float32)
     transform = np.empty((2 * args.twiddles.shape[0], 2), np.float64)
+    taps = np.empty((1, clips.shape[1] + 2 * PADDING), np.float32), np.empty((LANES, MAX_TAPS))
     for n in range(first, last, group):
         end, begin = min(n + group, last), 0
         for step in range(args.steps.shape[0] + 1):
@@ -74,7 +79,7 @@ def render(first: Int, last: Int, args: SoundArgs, clips: F32) -> None:
             for m in range(n, end):
                 for own in range(begin, step):  # a clip goes through several steps while it is in the cache
                     if args.active[m, own] != 0:
-                        _run_step(own, args, m, clips[m], sides[m - n], (buffer, noise, transform))
+                        _run_step(own, args, m, clips[m], sides[m - n], (buffer, noise, taps, transform))
             if step < args.steps.shape[0]:
                 _run_together(n, end, step, args, clips, sides, filtering)
             begin = step + 1
@@ -89,7 +94,7 @@ def _filter_work() -> FilterWork:
 
 
 @inlined
-def _is_together(kind: Int) -> bool:
+def _is_together(kind: Int) -> Any:
     """Whether a step takes several clips at once."""
     return kind in (FILTER, SIDE_FILTER) or kind >= LOUDNESS
 
@@ -99,15 +104,19 @@ def _run_step(step: Int, args: SoundArgs, n: Int, row: F32, side: F32, work: Wor
     """A step of clip n, whose row has room for later samples."""
     kind, k = args.steps[step, 0], args.steps[step, 1]
     clip = row[: args.lengths[n, step]]
-    buffer, noise, transform = work
+    buffer, noise, taps, transform = work
     if kind == SPEED:
-        change_speed(row, clip.size, args.rates[n, k], args.sinc, side)
+        change_speed_by_lanes(row, clip.size, args.rates[n, k], args.sinc, *taps)
     elif kind == SHIFT:
         _shift(clip, args.windows[n, k], buffer)
     elif kind == SHAPE:
         _shape(clip, args, n, k)
     elif kind == NOISE:
         _add_noise(clip, args, n, k, noise)
+    elif kind == TURN:
+        _turn(clip, args.turns[n, k], taps[0][0])
+    elif kind == GENERATE:
+        _generate_noise(side[: clip.size], args, n, k, noise)
     else:
         run_step(kind, k, args, n, clip, side[: clip.size], transform)
 
@@ -151,9 +160,29 @@ def _shift(clip: F32, window: I64, buffer: F32) -> None:
 
 
 @compiled
+def _turn(clip: F32, turn: I64, buffer: F32) -> None:
+    """As that of sound_steps.py, by a copy: 0.2 ns a sample instead of 0.9."""
+    delay, rest = turn[0], clip.size - turn[0]
+    _copy(clip, buffer)
+    if turn[1] == 0:
+        _copy(buffer[:rest], clip[delay:])
+        _copy(buffer[rest : clip.size], clip[:delay])
+    else:
+        _copy_backwards(buffer[delay : clip.size], clip[delay:])
+        _copy_backwards(buffer[:delay], clip[:delay])
+
+
+@compiled
 def _copy(clip: F32, out: F32) -> None:
     for t in range(clip.size):
         out[t] = clip[t]
+
+
+@compiled
+def _copy_backwards(clip: F32, out: F32) -> None:
+    last = np.uint64(clip.size - 1)
+    for t in range(clip.size):
+        out[np.uint64(t)] = clip[last - np.uint64(t)]
 
 
 @compiled
@@ -173,9 +202,17 @@ def _shape(clip: F32, args: SoundArgs, n: Int, k: Int) -> None:
         _curve_clip(clip, args.curves[n, k])
     if stages & STEP:
         _quantize_clip(clip, args.step_sizes[n, k])
-    if stages & STAIRS:
+    if stages & STAIRS and args.first_stairs.shape[1] == 0:
         for t in range(clip.size):
             clip[t] = climb(clip[t], args.stairs[k])
+    elif stages & STAIRS:
+        _climb_clip(clip, args.first_stairs[k], args.stairs[k])
+
+
+@compiled
+def _climb_clip(clip: F32, first_stairs: U8, stairs: F32) -> None:
+    for t in range(clip.size):
+        clip[t] = climb_from(clip[t], first_stairs, stairs)
 
 
 @compiled
@@ -213,6 +250,16 @@ def _add_noise(clip: F32, args: SoundArgs, n: Int, k: Int, work: _NoiseWork) -> 
         count = min(_CHUNK, clip.size - begin)
         _fill_blocks(begin, count, args, n, k, work.words)
         _add_deviates(clip[begin : begin + count], work.bits, scale, args.quantiles, work.deviates)
+
+
+@compiled
+def _generate_noise(side: F32, args: SoundArgs, n: Int, k: Int, work: _NoiseWork) -> None:
+    """Normal deviates, times 2^DEVIATE_BITS."""
+    for begin in range(0, side.size, _CHUNK):
+        count = min(_CHUNK, side.size - begin)
+        _fill_blocks(begin, count, args, n, k, work.words)
+        for t in range(count):
+            side[begin + t] = np.float32(args.quantiles[np.uint64(work.bits[t])])
 
 
 @compiled

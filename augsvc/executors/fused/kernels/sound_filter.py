@@ -23,7 +23,7 @@ from augsvc.executors.fused.kernels.lanes import (
     write_floats,
     write_rows,
 )
-from augsvc.executors.fused.kernels.sound import AMPLITUDE_MAX, F32, F64
+from augsvc.executors.fused.kernels.sound import AMPLITUDE_MAX, F32, F64, Float
 from augsvc.executors.fused.kernels.sound_steps import FLUSH, TINY, filter_pair
 
 Rows = Any  # eight rows of a matrix
@@ -42,10 +42,12 @@ class FilterWork(NamedTuple):
 
 @compiled
 def filter_clips(clips: F32, lengths: I64, active: U8, sections: F64, work: FilterWork) -> None:
-    """A pair of sections (N, 2, 5) over each of the clips (N, T) that is active, of its own length."""
+    """A pair of sections (N, 2, 5) over each of the clips (N, T) that is active, its first `lengths` (N,) samples."""
     count = 0
     for n in range(clips.shape[0]):
-        if active[n] != 0:
+        if active[n] != 0 and _is_difference(sections[n]):
+            subtract_last(clips[n, : lengths[n]], sections[n, 0, 0], sections[n, 0, 1])
+        elif active[n] != 0:
             work.rows[count], work.lengths[count] = n, lengths[n]
             for i in range(SECTION_NUMBERS):
                 work.coefficients[i, count] = sections[n, i // 5, i % 5]
@@ -59,6 +61,34 @@ def filter_clips(clips: F32, lengths: I64, active: U8, sections: F64, work: Filt
     if count == 1:
         n = work.rows[0]
         filter_pair(clips[n, : lengths[n]], sections[n])
+
+
+@inlined
+def _is_difference(sections: F64) -> Any:
+    """Whether what they do is subtract_last: b1 < 0, and nothing else that is not 0."""
+    one, two = sections[0], sections[1]
+    rest = one[2] == 0.0 and one[3] == 0.0 and one[4] == 0.0
+    return rest and one[1] < 0.0 and two[0] == 1.0 and two[1] == two[2] == two[3] == two[4] == 0.0
+
+
+@compiled
+def subtract_last(clip: F32, b0: Float, b1: Float) -> None:
+    """b0 · v[t] + b1 · v[t − 1], as filter_pair: no sample waits for a result, so from the end on a loop becomes vectors. Zeros
+    are positive, as its sums with states are.
+    """
+    for begin in range((clip.size - 1) // FLUSH * FLUSH, -1, -FLUSH):
+        last = np.uint64(min(begin + FLUSH, clip.size) - 1)
+        for i in range(np.int64(last) - begin):
+            t = last - np.uint64(i)
+            clip[t] = _weigh(clip[t], b0, b1 * np.float64(clip[t - np.uint64(1)]))
+        carried = b1 * np.float64(clip[begin - 1]) if begin > 0 else 0.0
+        clip[begin] = _weigh(clip[begin], b0, carried if abs(carried) >= TINY else 0.0)
+
+
+@inlined
+def _weigh(value: Float, b0: Float, carried: Float) -> Float:
+    largest = np.float64(AMPLITUDE_MAX)
+    return np.float32(min(max(b0 * np.float64(value) + carried + 0.0, -largest), largest))
 
 
 @compiled

@@ -62,7 +62,7 @@ FLUSH, TINY = 2048, 1e-30
 State = tuple[Float, Float, Float, Float]  # of two sections
 
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
-_FRACTION, _RATE_UNIT = np.int64((1 << 32) - 1), 2.0**-32
+FRACTION_MASK, RATE_UNIT = np.int64((1 << 32) - 1), 2.0**-32  # of a position
 
 
 @threaded
@@ -228,7 +228,7 @@ def change_speed(row: F32, samples: Int, change: I64, sinc: F64, side: F32) -> N
     """
     rate, result = change[0], min(change[1], row.size)
     if change[2] != 0:
-        _interpolate(row, samples, rate, side[:result])
+        interpolate_clip(row, samples, rate, side[:result])
     else:
         _resample(row, samples, rate, sinc, side[:result])
     for t in range(result):
@@ -238,61 +238,35 @@ def change_speed(row: F32, samples: Int, change: I64, sinc: F64, side: F32) -> N
 
 
 @compiled
-def _interpolate(row: F32, samples: Int, rate: Int, out: F32) -> None:
+def interpolate_clip(row: F32, samples: Int, rate: Int, out: F32) -> None:
     """Linear between samples; the last one goes on."""
     for t in range(out.size):
         position = t * rate
         left = min(position >> 32, samples - 1)
-        fraction = np.float32(times64(np.float64(position & _FRACTION), _RATE_UNIT))
+        fraction = np.float32(times64(np.float64(position & FRACTION_MASK), RATE_UNIT))
         out[t] = row[left] + times(row[min(left + 1, samples - 1)] - row[left], fraction)
 
 
 @compiled
 def _resample(row: F32, samples: Int, rate: Int, sinc: F64, out: F32) -> None:
     """The sum over a windowed sinc, from the first tap to the last one."""
-    cutoff = min(1.0, 1.0 / times64(np.float64(rate), _RATE_UNIT))
+    cutoff = min(1.0, 1.0 / times64(np.float64(rate), RATE_UNIT))
     step, radius = times64(cutoff, np.float64(SINC_PHASES)), np.int64(math.ceil(SINC_ZEROS / cutoff))
     for t in range(out.size):
         position = t * rate
-        left, fraction = position >> 32, times64(np.float64(position & _FRACTION), _RATE_UNIT)
-        if cutoff == 1.0:
-            total = _sum_unstretched(row, samples, left, times64(fraction, step), sinc)
-        else:
-            total = _sum_stretched(
-                row, max(left - radius + 1, 0), min(left + radius + 1, samples), left, fraction, step, sinc
-            )
+        left, fraction = position >> 32, times64(np.float64(position & FRACTION_MASK), RATE_UNIT)
+        first, last = max(left - radius + 1, 0), min(left + radius + 1, samples)
+        total = _sum_taps(row, first, last, left, fraction, step, sinc)
         out[t] = clip_to(np.float32(times64(total, cutoff)), AMPLITUDE_MAX)
 
 
 @compiled
-def _sum_stretched(row: F32, first: Int, last: Int, left: Int, fraction: Float, step: Float, sinc: F64) -> Float:
+def _sum_taps(row: F32, first: Int, last: Int, left: Int, fraction: Float, step: Float, sinc: F64) -> Float:
     total = 0.0
     for i in range(first, last):
         distance = times64(abs(np.float64(i - left) - fraction), step)
         k = np.int64(distance)
         if k < SINC_ZEROS * SINC_PHASES:
-            low = sinc[k % SINC_PHASES, k // SINC_PHASES]
-            weight = low + times64(sinc[k % SINC_PHASES + 1, k // SINC_PHASES] - low, distance - np.float64(k))
+            weight = sinc[k] + times64(sinc[k + 1] - sinc[k], distance - np.float64(k))
             total = total + times64(weight, np.float64(row[i]))
-    return total
-
-
-@compiled
-def _sum_unstretched(row: F32, samples: Int, left: Int, distance: Float, sinc: F64) -> Float:
-    """The same where samples of the clip are zero crossings apart, so that all on one side have the same phase: `distance` is
-    that of the left one. Their weights lie side by side: 35 ns a sample, with a phase for each tap 80.
-    """
-    phase, total = np.int64(distance), 0.0
-    rest = distance - np.float64(phase)
-    for i in range(max(left - SINC_ZEROS + 1, 0), min(left + 1, samples)):
-        low = sinc[phase, left - i]
-        weight = low + times64(sinc[phase + 1, left - i] - low, rest)
-        total = total + times64(weight, np.float64(row[i]))
-    phase = SINC_PHASES - 1 - phase if rest > 0.0 else (SINC_PHASES - phase) % SINC_PHASES
-    first = left if distance == 0.0 else left + 1  # of the zero crossings on the right
-    rest = 1.0 - rest if rest > 0.0 else 0.0
-    for i in range(max(left + 1, 0), min(first + SINC_ZEROS, samples)):
-        low = sinc[phase, i - first]
-        weight = low + times64(sinc[phase + 1, i - first] - low, rest)
-        total = total + times64(weight, np.float64(row[i]))
     return total
