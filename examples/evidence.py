@@ -5,8 +5,7 @@
 A seed determines the samples, their order and the initial weights; the plain network and the first augmented one share all
 three, so gains are paired. Five augmented networks form an ensemble: their draws and initial weights differ, their samples and
 order do not. Batch size, learning rate and steps of each pipeline, plain included, are the best of the task's grid by accuracy
-on samples of the training split that those runs did not train on, with seeds from 1000 up, which no pair has. The pipeline of
-textures was chosen on such samples before, out of six.
+on samples of the training split that those runs did not train on, with seeds from 1000 up, which no pair has.
 
 Corrupted tests are of families that no pipeline here has, each with the operation's default parameters, which were not tuned.
 
@@ -40,19 +39,8 @@ BEGIN, END = "<!-- evidence: made by make evidence -->", "<!-- evidence: end -->
 CLEAN = "clean"
 SEEDS = 20
 
-# at their defaults; `light`, `standard`, `strong` and TEXTURES have none of them
+# at their defaults; `light`, `standard` and `strong` have none of them
 CORRUPTIONS = ("elastic", "salt_and_pepper", "jpeg", "fog", "shadow")
-
-# a texture has no preferred orientation; its details are fine, so noise and blur apply to a fraction of the samples
-TEXTURES = [
-    {"op": "horizontal_flip"},
-    {"op": "vertical_flip"},
-    {"op": "affine", "border": "reflect", "degrees": [-15, 15], "translate_x": [-0.1, 0.1], "translate_y": [-0.1, 0.1],
-     "scale": [0.85, 1.15]},
-    {"op": "color_jitter", "brightness": [0.8, 1.2], "contrast": [0.8, 1.2], "saturation": 1, "hue": 0},
-    {"op": "gaussian_noise", "std": [0, 0.05], "p": 0.5},
-    {"op": "gaussian_blur", "sigma": [0.1, 1.5], "p": 0.3},
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,15 +102,6 @@ TASKS = {
         grid={"data.batch_size": [10, 25], "optimiser.lr": [0.02, 0.06, 0.2], "training.steps": [160, 480]},
         per_class=5,
         size=24,
-    ),
-    "textures-5": Task(
-        title="textures, 5 of each",
-        dataset="textures",
-        pipelines={"textures": TEXTURES},
-        ensemble="textures",
-        grid={"data.batch_size": [5, 15], "optimiser.lr": [0.02, 0.06, 0.2], "training.steps": [160, 480]},
-        per_class=5,
-        size=32,
     ),
 }
 

@@ -3,9 +3,9 @@
 A preset never changes once released. Its name is in no canonical form, only its operations are, so an improved preset takes
 a new name. No preset flips images: a flipped digit or word is a different one. `sound`, `speech` and `words` are for audio, the
 others are for images; `none` is for both. `letters` is for characters on an even ground: what is beyond the edges is as the edge,
-and strokes become thinner or thicker, by a blur, a power, and a contrast that makes edges hard again. docs/trainer.md, "Pairs of
-runs", has the gains of `standard` and `letters` on letters of unseen typefaces, and of `words` on spoken digits by unseen
-voices, where `sound` and `speech` show none.
+and strokes become thinner or thicker, by a blur, a power, and a contrast that makes edges hard again. docs/trainer.md has
+the gains of `light`, `standard` and `strong` on five samples of each digit, of `standard` and `letters` on letters of unseen
+typefaces, and of `words` on spoken digits by unseen voices, where `sound` and `speech` show none.
 """
 
 from collections.abc import Mapping
