@@ -304,6 +304,8 @@ def _copies_sources(
 
 def _remaining(rendered: U8, rows: slice) -> list[tuple[int, int]]:
     """The runs of samples in `rows` that are not rendered: the first one of each, and the one after its last."""
+    if rendered[rows].all():
+        return []
     is_done = np.concatenate(([1], rendered[rows], [1]))
     edges = np.flatnonzero(is_done[1:] != is_done[:-1]) + rows.start
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
