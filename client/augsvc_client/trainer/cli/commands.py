@@ -6,6 +6,7 @@ test OUT → test_folder;  export OUT → export_folder;  predict OUT PATH → p
 
 import json
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
@@ -46,9 +47,9 @@ def check(requested: Recipe, url: str, out: Path | None, console: Console) -> bo
     for finding in run_gates(build_setup(recipe, url)):
         findings.append(finding)
         mark = Text("passed", "green") if finding.passed else Text("failed", "red")
-        console.print(mark + printable(f"  {finding.gate}: {finding.measured}"), highlight=False, soft_wrap=True)
+        console.print(mark + printable(f"  {finding.gate}: {finding.measured}"), soft_wrap=True)
         if not finding.passed:
-            console.print(f"        {finding.diagnosis}", style="yellow", highlight=False, soft_wrap=True)
+            console.print(f"        {finding.diagnosis}", style="yellow", soft_wrap=True)
     if out is not None and is_main_process():
         save_findings(findings, recipe, out)
     passed = all(finding.passed for finding in findings)
@@ -64,7 +65,6 @@ def suggest_rate(requested: Recipe, url: str, out: Path | None, console: Console
     console.print(
         f"loss lowest at a rate of {10 * result.suggestion:g}, after {len(result.rates)} steps of rising rates: try "
         f"--lr {result.suggestion:g}",
-        highlight=False,
     )
     if out is not None and is_main_process():
         out.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def _resolve(requested: Recipe, url: str, console: Console) -> Recipe:
     """The recipe on this device without open fields; notes on changed fields are printed."""
     recipe, notes = resolve_recipe(scale_for_device(requested, choose_device(requested.training.device))[0], url)
     for line in notes:
-        console.print(line, highlight=False)
+        console.print(line)
     return recipe
 
 
@@ -93,8 +93,7 @@ def test_folder(folder: Path, url: str, dataset: str | None, pipeline: Pipeline 
         recipe = recipe.override({"evaluation.tests": {n: {**t, "pipeline": pipeline} for n, t in tests.items()}})
     scores: dict[str, Score] = {}
     with training_loader(recipe, url) as training:
-        for line in _check_data(folder, recipe, card, training.stream):
-            console.print(line, style="yellow", highlight=False, soft_wrap=True)
+        _check_data(folder, recipe, card, training.stream, console)
         left_out = {name: training_indices(recipe, name, training.stream) for name in recipe.tests}
     for name in left_out:
         with test_loader(recipe, url, name) as loader:
@@ -104,8 +103,8 @@ def test_folder(folder: Path, url: str, dataset: str | None, pipeline: Pipeline 
     console.print(console_table(score_rows(scores)))
 
 
-def _check_data(folder: Path, recipe: Recipe, card: Card, stream: Stream) -> list[str]:
-    """Notes on datasets that have changed since the run.
+def _check_data(folder: Path, recipe: Recipe, card: Card, stream: Stream, console: Console) -> None:
+    """Name the datasets that have changed since the run.
 
     Raises ValueError if they have other classes now, and if a test needs to know the samples that the run trained on.
     """
@@ -123,7 +122,9 @@ def _check_data(folder: Path, recipe: Recipe, card: Card, stream: Stream) -> lis
                 f"{test.dataset} has changed since the run, so the test {name!r} cannot leave out the samples that it trained "
                 "on: give --dataset, or the URL of a server with the data of the run"
             )
-    return [f"{name} has changed since the run" for name in changed if name in dataset_names(recipe)]
+    for name in changed:
+        if name in dataset_names(recipe):
+            console.print(f"{name} has changed since the run", style="yellow", soft_wrap=True)
 
 
 def export_folder(folder: Path, url: str, console: Console) -> None:
@@ -137,9 +138,8 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
     name = next(iter(recipe.tests))
     model, card = load_network(folder)
     with training_loader(recipe, url) as training:
-        for line in _check_data(folder, recipe, card, training.stream):
-            console.print(line, style="yellow", highlight=False, soft_wrap=True)
-        calibration = [batch for batch, _ in zip(training, range(_CALIBRATION_BATCHES), strict=False)]
+        _check_data(folder, recipe, card, training.stream, console)
+        calibration = list(islice(training, _CALIBRATION_BATCHES))
         test = read_test_batches(recipe, url, name, training.stream, _TEST_BATCHES)
     with console.status("exporting and measuring"):
         files = export(folder, model, card.inputs, calibration, test)
@@ -153,7 +153,7 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
         if limit is not None and file.n_bytes > members * limit:
             line = f"{file.name} has {file.n_bytes:,} bytes, more than model.max_size, {limit:,}, which counts weights alone"
             line += "" if members == 1 else f", for each of {members} networks"
-            console.print(line, style="yellow", highlight=False, soft_wrap=True)
+            console.print(line, style="yellow", soft_wrap=True)
 
 
 def predict_path(folder: Path, path: Path, out: Path | None, console: Console) -> bool:

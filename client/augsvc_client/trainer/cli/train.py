@@ -71,7 +71,7 @@ def train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) 
         raise
     except AugsvcError:
         if has_begun and find_run(out):
-            console.print(f"when that is mended, continue with: {command}", highlight=False, soft_wrap=True)
+            console.print(f"when that is mended, continue with: {command}", soft_wrap=True)
         raise
 
 
@@ -87,7 +87,7 @@ def _train(
         require_operations(recipe)
     recipe = add_corrupted_test(recipe) if ablate else recipe
     for line in (*notes, device.describe(), *warnings):
-        console.print(line, highlight=False)
+        console.print(line)
     start = Start(begin=None if resume else partial(begin, recipe))
     if resume:
         begin(recipe)
@@ -161,7 +161,7 @@ def write_run(
 
 def _print_outcome(outcome: Outcome, ablation: PairedScores | None, out: Path, console: Console) -> None:
     for test, count in outcome.best_of.items():
-        console.print(f"{test}: best of {count} evaluations on this same test set (optimistic)", highlight=False)
+        console.print(f"{test}: best of {count} evaluations on this same test set (optimistic)")
     pace, views = outcome.pace, outcome.recipe.evaluation.views
     columns = {
         **{f"{test} accuracy": f"{outcome.accuracy(test):.1%}" for test in outcome.predictions},
@@ -175,7 +175,7 @@ def _print_outcome(outcome: Outcome, ablation: PairedScores | None, out: Path, c
     if ablation is not None:
         rows = ablation.rows()
         console.print(console_list(rows) if isinstance(ablation, AdviceAblation) else console_table(rows))
-        console.print(ablation.caption, highlight=False)
+        console.print(ablation.caption)
     _print_files(out, console)
 
 
@@ -194,4 +194,4 @@ def _finish_ensemble(ensemble: Ensemble, out: Path, console: Console) -> None:
 
 
 def _print_files(out: Path, console: Console) -> None:
-    console.print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}", highlight=False)
+    console.print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")

@@ -40,7 +40,7 @@ from augsvc_client.trainer.training.evaluate import (
 )
 from augsvc_client.trainer.training.loop import Epoch, Step, TrainingState, train
 from augsvc_client.trainer.training.problem import Notify, Problem, read_problem
-from augsvc_client.trainer.training.progress import show_progress
+from augsvc_client.trainer.training.progress import print_line, show_progress
 from augsvc_client.trainer.training.tensorboard import log_to_tensorboard
 
 Begin = Callable[[], None]
@@ -95,8 +95,7 @@ def run(
         events = train(state, evaluator.scores)
         if start.begin is not None:
             events = _announce(events, start.begin, out)
-        warn = partial(progress.console.print, highlight=False, markup=False, soft_wrap=True)
-        show_progress(_instrument(events, state, out, notify, warn), progress, title)
+        show_progress(_instrument(events, state, out, notify, partial(print_line, progress)), progress, title)
         return _summarise(state, evaluator, problem, url)
 
 

@@ -18,7 +18,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from augsvc_client.loaders.remote import RemoteDataLoader
 from augsvc_client.trainer.distributed import broadcast_flag
 from augsvc_client.trainer.experiments.comparison import Comparison, compare_datasets
 from augsvc_client.trainer.experiments.findings import Finding
@@ -70,7 +69,7 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
     test = next(iter(plain.tests))
     with training_loader(plain, url) as loader, training_loader(shuffled, url) as augmented_loader:
         stream = loader.stream
-        training, augmented = _read(loader, _TRAINING_BATCHES), _read(augmented_loader, 1)[0]
+        training, augmented = list(islice(loader, _TRAINING_BATCHES)), next(iter(augmented_loader))
         held_out = read_test_batches(plain, url, test, stream, _HELD_OUT_BATCHES)
         with test_loader(plain, url, test) as tests:
             comparison = compare_datasets(stream, tests.stream, training_indices(plain, test, stream))
@@ -94,10 +93,6 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
 def _without(batch: Batch, classes: Set[int]) -> Batch:
     mask = ~torch.isin(batch["label"], torch.tensor(sorted(classes), dtype=torch.int64, device=batch["label"].device))
     return {name: tensor[mask] for name, tensor in batch.items()}
-
-
-def _read(loader: RemoteDataLoader, limit: int) -> list[Batch]:
-    return [batch for batch, _ in zip(loader, range(limit), strict=False)]
 
 
 def run_gates(setup: Setup) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ from augsvc_client.trainer.recipe import Recipe, parse_recipe
 from augsvc_client.trainer.training.data import Datasets, Versions, dataset_names, training_loader, versions_of
 from augsvc_client.trainer.training.device import format_duration
 from augsvc_client.trainer.training.loop import Diverged
+from augsvc_client.trainer.training.progress import print_line
 
 WHOLE = "whole"  # the run itself
 DIVERGED = "diverged"  # in place of a figure
@@ -172,7 +173,7 @@ def run_variants(
         remaining_s = (perf_counter() - started_s) / number * (len(missing) - number)
         line = f"{total - len(missing) + number} of {total} {name} #{seed}: {_format_scores(scores[0])}"
         line += f"; about {format_duration(remaining_s)} to go" if remaining_s else ""
-        progress.console.print(line, highlight=False, soft_wrap=True)
+        print_line(progress, line)
     return {each: record.scores[each][:seeds] for name, variant in variants.items() for each in variant.names(name)}
 
 

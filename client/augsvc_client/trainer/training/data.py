@@ -5,6 +5,7 @@ Recipe → training_loader, test_loader → RemoteDataLoader;  Stream → Inputs
 
 from collections.abc import Mapping, Sequence, Set
 from functools import partial
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -198,7 +199,7 @@ def read_test_batches(recipe: Recipe, url: str, name: str, stream: Stream, limit
     """Up to `limit` shuffled batches of a test, without undecodable samples and without `training_indices`."""
     left_out = torch.tensor(sorted(training_indices(recipe, name, stream)), dtype=torch.int64)
     with test_loader(recipe, url, name, shuffle=True) as loader:
-        batches = [batch for batch, _ in zip(loader, range(limit), strict=False)]
+        batches = list(islice(loader, limit))
     masks = [batch["valid"].cpu() & ~torch.isin(batch["index"].cpu(), left_out) for batch in batches]
     return [
         {key: value[mask.to(value.device)] for key, value in batch.items()}

@@ -77,9 +77,7 @@ def show_progress(events: Iterable[Step | Epoch], progress: Progress, title: str
             task = _add_task(progress, title, event) if task is None else task
             waited_s, current = finished.wait_s + event.pace.wait_s - current.wait_s, finished + event.pace
             if waited_s > LONG_WAIT_S and history:
-                progress.console.print(
-                    f"{title}: waited {waited_s:.0f} s for the server, continuing", highlight=False, markup=False
-                )
+                print_line(progress, f"{title}: waited {waited_s:.0f} s for the server, continuing")
             progress.update(task, completed=event.number, loss=event.loss, pace=current, wait=_wait(current, event))
             continue
         history.append(event)
@@ -90,7 +88,7 @@ def show_progress(events: Iterable[Step | Epoch], progress: Progress, title: str
             progress.update(task, scores=_format_scores(event))
         if progress.tasks[-1].finished or perf_counter() - printed_s >= PRINT_EVERY_S:
             printed_s = perf_counter()
-            _print_line(progress)
+            _print_columns(progress)
     return history
 
 
@@ -105,14 +103,17 @@ def _wait(pace: Pace, step: Step) -> Wait:
     return Wait(pace, perf_counter() if step.more else math.inf)
 
 
-def _print_line(progress: Progress) -> None:
+def print_line(progress: Progress, line: str) -> None:
+    """Print a line of text above the bars, on a console of any kind."""
+    progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_columns(progress: Progress) -> None:
     """Print the latest run's columns, unless a bar shows them."""
     if not progress.console.is_interactive:
         task = progress.tasks[-1]
         title, *cells = (printable(text.format(task=task)) for text in _COLUMNS)
-        progress.console.print(
-            f"{title}: {', '.join(filter(None, cells))}", highlight=False, markup=False, soft_wrap=True
-        )
+        print_line(progress, f"{title}: {', '.join(filter(None, cells))}")
 
 
 def _format_scores(epoch: Epoch) -> str:
