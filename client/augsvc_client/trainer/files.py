@@ -1,8 +1,9 @@
 """Files of a run: read up to a bound, replaced in one step."""
 
+import json
 import os
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -53,6 +54,11 @@ def write_file(path: Path, content: str | bytes) -> None:
         if not direct:
             target.unlink(missing_ok=True)
         raise describe_write_error(err, path) from err
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a file as `write_file`, by strict JSON; raises ValueError for values that JSON does not have, e.g. NaN."""
+    write_file(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _open_at_once(path: Path) -> int:

@@ -4,7 +4,6 @@
 test OUT → test_folder;  export OUT → export_folder;  predict OUT PATH → predict_path
 """
 
-import json
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -23,7 +22,7 @@ from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import predict_views
 from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
 from augsvc_client.trainer.export.card import Card
-from augsvc_client.trainer.files import write_file
+from augsvc_client.trainer.files import write_json
 from augsvc_client.trainer.recipe import Pipeline, Recipe
 from augsvc_client.trainer.report.tables import console_table, format_fraction, score_rows
 from augsvc_client.trainer.training.data import (
@@ -68,7 +67,7 @@ def suggest_rate(requested: Recipe, url: str, out: Path | None, console: Console
     )
     if out is not None and is_main_process():
         out.mkdir(parents=True, exist_ok=True)
-        write_file(out / "learning-rates.json", json.dumps(asdict(result), indent=1) + "\n")
+        write_json(out / "learning-rates.json", asdict(result))
 
 
 def _resolve(requested: Recipe, url: str, console: Console) -> Recipe:
@@ -180,5 +179,5 @@ def predict_path(folder: Path, path: Path, out: Path | None, console: Console) -
             {"file": str(prediction.path), "classes": dict(prediction.classes), "error": prediction.error or None}
             for prediction in predictions
         ]
-        write_file(out, json.dumps(listed, indent=1, ensure_ascii=False) + "\n")
+        write_json(out, listed)
     return any(prediction.classes for prediction in predictions)

@@ -3,7 +3,6 @@
 Recipe → scale_for_device, resolve_recipe → run or run_ensemble → weights, recipe, result.json, report.html
 """
 
-import json
 import shlex
 from collections.abc import Callable
 from functools import partial
@@ -32,7 +31,7 @@ from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import Start, run
 from augsvc_client.trainer.experiments.variants import PairedScores
 from augsvc_client.trainer.export.card import Card, save_model
-from augsvc_client.trainer.files import write_file
+from augsvc_client.trainer.files import write_file, write_json
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.report.page import render_run_page
 from augsvc_client.trainer.report.tables import console_list, console_table
@@ -124,7 +123,7 @@ def _prepare_folder(out: Path, recipe: Recipe, plan: Plan) -> None:
         delete_run(out)
     recipe.save(out / "recipe.yaml")
     if plan.members > 1 and not plan.resume:
-        write_file(out / ENSEMBLE_FILE, json.dumps({"members": plan.members}))
+        write_json(out / ENSEMBLE_FILE, {"members": plan.members})
 
 
 def write_run(
@@ -143,12 +142,11 @@ def write_run(
         page = render_run_page(outcome, members=members, ablation=ablation, sanity=load_findings(recipe, out))
         write_file(folder / "report.html", page)
 
-    result = json.dumps(outcome.summary(), indent=1, allow_nan=False)
     errors: list[str] = []
     for write in (
         partial(recipe.save, folder / "recipe.yaml"),
         partial(save_model, outcome.model, card, folder),
-        partial(write_file, folder / "result.json", result),
+        partial(write_json, folder / "result.json", outcome.summary()),
         write_report,
     ):
         try:
@@ -184,7 +182,7 @@ def _finish_ensemble(ensemble: Ensemble, out: Path, console: Console) -> None:
     if not is_main_process():
         return
     summary = {"members": len(ensemble.members), "tests": ensemble.summary()}
-    write_file(out / ENSEMBLE_FILE, json.dumps(summary, indent=1, allow_nan=False))
+    write_json(out / ENSEMBLE_FILE, summary)
     rows = [["", "ensemble", "members, mean", "gain"]]
     for test in ensemble.members[0].predictions:
         accuracy, gain = ensemble.accuracy(test), mean(ensemble.gains(test))

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from augsvc_client.trainer.files import read_file, write_file
+from augsvc_client.trainer.files import read_file, write_json
 from augsvc_client.trainer.recipe import Recipe
 
 FILE_NAME = "sanity.json"
@@ -45,7 +45,7 @@ def save_findings(findings: Sequence[Finding], recipe: Recipe, out: Path) -> Non
     """Write the findings for a resolved recipe to `out`/sanity.json."""
     out.mkdir(parents=True, exist_ok=True)
     saved = {"set_up": _checked_fields(recipe), "findings": [asdict(finding) for finding in findings]}
-    write_file(out / FILE_NAME, json.dumps(saved, indent=1))
+    write_json(out / FILE_NAME, saved)
 
 
 def load_findings(recipe: Recipe, out: Path) -> SanityResult | None:

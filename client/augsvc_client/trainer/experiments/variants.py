@@ -22,7 +22,7 @@ from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.outcome import Outcome, nan_to_none
 from augsvc_client.trainer.experiments.provenance import collect_provenance
 from augsvc_client.trainer.experiments.run import Start, run
-from augsvc_client.trainer.files import read_json, write_file
+from augsvc_client.trainer.files import read_json, write_json
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
 from augsvc_client.trainer.training.data import Datasets, Versions, dataset_names, training_loader, versions_of
 from augsvc_client.trainer.training.device import format_duration
@@ -169,7 +169,7 @@ def run_variants(
         for task in progress.tasks[before:]:
             progress.update(task.id, visible=False)  # thirty bars would fill the screen
         if is_main_process():
-            write_file(file, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
+            write_json(file, asdict(record))
         remaining_s = (perf_counter() - started_s) / number * (len(missing) - number)
         line = f"{total - len(missing) + number} of {total} {name} #{seed}: {_format_scores(scores[0])}"
         line += f"; about {format_duration(remaining_s)} to go" if remaining_s else ""

@@ -14,7 +14,7 @@ import torch
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from torch import nn
 
-from augsvc_client.trainer.files import check_readable, read_file, write_file
+from augsvc_client.trainer.files import check_readable, read_file, write_json
 from augsvc_client.trainer.models.build import Inputs, build_model, load_weights, registry, save_weights, saved_bytes
 from augsvc_client.trainer.recipe import ModelChoice, Scale
 from augsvc_client.trainer.recipe_errors import describe_error
@@ -44,7 +44,7 @@ class Card:
     def save(self, path: Path) -> None:
         """Write JSON."""
         card = {**asdict(self), "model": self.model.model_dump(mode="json"), "version": _VERSION}
-        write_file(path, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+        write_json(path, card)
 
     @classmethod
     def load(cls, path: Path) -> "Card":

@@ -4,7 +4,6 @@ network → export → model-fp16.safetensors, model.onnx, model-int8.onnx → s
 """
 
 import copy
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +20,7 @@ from safetensors.torch import save
 from torch import nn
 
 from augsvc_client.trainer.export.card import EXPORTS
-from augsvc_client.trainer.files import describe_write_error, write_file
+from augsvc_client.trainer.files import describe_write_error, write_file, write_json
 from augsvc_client.trainer.models.build import Inputs, load_weights
 from augsvc_client.trainer.training.device import median_ms
 from augsvc_client.trainer.training.learner import Batch, input_tensor
@@ -74,7 +73,7 @@ def export(
         files = [_measure(paths, runner, inputs, test) for paths, runner in measured]
         for path in (half, full, int8):
             path.replace(folder / path.name)
-    write_file(folder / EXPORTS[3], json.dumps([asdict(file) for file in files], indent=1) + "\n")
+    write_json(folder / EXPORTS[3], [asdict(file) for file in files])
     return files
 
 
