@@ -56,7 +56,7 @@ class Kind(StrEnum):
 
 
 class Statistic(StrEnum):
-    """A statistic of each incoming sample that an operation requests; the request opens a pass."""
+    """A statistic of each incoming sample that an operation requests; it may open a pass (augsvc.planning.joined_passes)."""
 
     MOMENTS = "moments"  # images: the sums of each channel's values and of their squares
     HISTOGRAM = "histogram"  # images: how many values of each channel round to each of 256 levels
@@ -295,5 +295,5 @@ class Operation(Step):
 
     @property
     def statistics(self) -> frozenset[Statistic]:
-        """The statistics of each incoming sample that it requests, by its settings alone; any of them opens a pass."""
+        """The statistics of each incoming sample that it requests, by its settings alone."""
         return frozenset()

@@ -26,6 +26,7 @@ from augsvc.ops.kinds.image import Frame, Move, Sources, Statistics, Tone, Warp
 from augsvc.ops.kinds.opaque import Opaque
 from augsvc.ops.operation import Draw, Operation, Statistic, Step
 from augsvc.ops.tree import Node, Tree, are_exclusive
+from augsvc.planning.joined_passes import join_passes
 from augsvc.planning.passes import Pass, Passes, interpolation_of, plan_passes
 from augsvc.planning.tone_stages import ToneStage, ToneStep, lowered_rows, merge_tones
 
@@ -43,7 +44,7 @@ class Plan(Passes):
     origin: tuple[int, int] | None = (
         None  # x y of the canvas in sources that are made for it; None: the fit or the frame
     )
-    _tones: dict[Pass, list[ToneStep]] = field(init=False, default_factory=dict, repr=False)
+    _tones: dict[Pass, list[list[ToneStep]]] = field(init=False, default_factory=dict, repr=False)
     _stages: dict[Pass, tuple[int, list[ToneStage]]] = field(init=False, default_factory=dict, repr=False)
 
     @staticmethod
@@ -73,7 +74,7 @@ class Plan(Passes):
                 f"all, or set border to 'reflect'",
                 field=field,
             )
-        passes = plan_passes(tree, padding, _first_interpolation(tree.operations))
+        passes = _plan_passes(tree, padding, _first_interpolation(tree.operations))
         plan = Plan(tree, passes, f"fit:{fit}", canvas, fit, padding)
         branches = [
             step for operation in plan.operations if isinstance(operation, Branches) for step in operation.branches
@@ -107,7 +108,7 @@ class Plan(Passes):
         """The plans of branches, over images that are on the canvas already."""
         trees = [Tree.of([step]) for step in branches.branches]
         return [
-            replace(self, tree=tree, passes=plan_passes(tree, None, None), padding=None, origin=(0, 0))
+            replace(self, tree=tree, passes=_plan_passes(tree, None, None), padding=None, origin=(0, 0))
             for tree in trees
         ]
 
@@ -127,7 +128,7 @@ class Plan(Passes):
         self, leaves: Sequence[Node[Operation]], padding: Padding | None, interpolation: Interpolation | None
     ) -> "Plan":
         tree = self.tree.only([leaf for leaf in leaves if not isinstance(leaf.step, Composition)])
-        return replace(self, tree=tree, passes=plan_passes(tree, padding, interpolation), padding=padding)
+        return replace(self, tree=tree, passes=_plan_passes(tree, padding, interpolation), padding=padding)
 
     @property
     def _interpolation(self) -> Interpolation | None:
@@ -231,12 +232,13 @@ class Plan(Passes):
         return matrix
 
     def statistics(self, pass_: Pass) -> frozenset[Statistic]:
-        """The statistics of its incoming pixels that the tones of a pass request."""
+        """The statistics that the tones of a pass request, of its pixels once they have moved."""
         return frozenset[Statistic]().union(*(step.statistics for step in self._tone_steps(pass_)))
 
-    def measured_rows(self, pass_: Pass, draws: Sequence[Draw]) -> I64:
-        """The samples whose statistics are read: those that a tone which requests some is lowered for. Others may have any."""
-        rows = [lowered_rows(draws[step.index]) for step in self._tone_steps(pass_) if step.statistics]
+    def measured_rows(self, pass_: Pass, draws: Sequence[Draw], statistic: Statistic) -> I64:
+        """The samples of which a statistic is read: those that a tone which requests it is lowered for. Others may have any."""
+        steps = [step for step in self._tone_steps(pass_) if statistic in step.statistics]
+        rows = [lowered_rows(draws[step.index]) for step in steps]
         return np.unique(np.concatenate(rows)) if rows else np.empty(0, dtype=np.int64)
 
     def tones(self, pass_: Pass, draws: Sequence[Draw], statistics: Statistics) -> list[ToneStage]:
@@ -246,25 +248,44 @@ class Plan(Passes):
         """
         steps, n = self._tone_steps(pass_), len(draws[0].selected) if draws else 0
         if not all(step.is_constant(draws[step.index]) for step in steps):
-            return merge_tones(steps, draws, self.canvas, statistics, self._are_exclusive)
+            return self._merge_tones(pass_, draws, statistics)
         kept_for, stages = self._stages.get(pass_, (-1, []))
         if kept_for != n:
-            stages = merge_tones(steps, draws, self.canvas, statistics, self._are_exclusive)
+            stages = self._merge_tones(pass_, draws, statistics)
             self._stages[pass_] = n, stages
         return stages
 
+    def _merge_tones(self, pass_: Pass, draws: Sequence[Draw], statistics: Statistics) -> list[ToneStage]:
+        return [
+            stage
+            for steps in self._tone_runs(pass_)
+            for stage in merge_tones(steps, draws, self.canvas, statistics, self._are_exclusive)
+        ]
+
     def _tone_steps(self, pass_: Pass) -> list[ToneStep]:
-        """The tones of a pass, made once; of the first ones it may have the final matrix alone."""
+        """The tones of a pass; of the first ones it may have the final matrix alone."""
+        return [step for steps in self._tone_runs(pass_) for step in steps]
+
+    def _tone_runs(self, pass_: Pass) -> list[list[ToneStep]]:
+        """The tones of a pass by run, made once."""
         if pass_ not in self._tones:
             finals = [ToneStep(index, tone, begins=False, ends=True) for index, tone in self.select(pass_.finals, Tone)]
-            tones = self.of_kind(pass_, Tone)
-            self._tones[pass_] = finals + [
-                ToneStep(index, tone, begins=True, ends=not tone.final_statistics) for index, tone in tones
+            runs = [
+                [
+                    ToneStep(index, tone, begins=True, ends=not tone.final_statistics)
+                    for index, tone in self.select(run, Tone)
+                ]
+                for run in pass_.runs
             ]
+            self._tones[pass_] = [finals + runs[0], *runs[1:]]
         return self._tones[pass_]
 
     def _are_exclusive(self, index: int, other: int) -> bool:
         return are_exclusive(self.tree.leaves[index], self.tree.leaves[other])
+
+
+def _plan_passes(tree: Tree, padding: Padding | None, interpolation: Interpolation | None) -> tuple[Pass, ...]:
+    return join_passes(plan_passes(tree, padding, interpolation), tree)
 
 
 def _first_interpolation(operations: Sequence[Operation]) -> Interpolation | None:

@@ -12,18 +12,20 @@ from augsvc.planning.image_plan import Plan
 _VALUE_BYTES = 2.0  # of an element between passes
 _REFERENCE_BYTES = 28.0  # of an element of `kornia`: float32 images, before and after each step
 _COLLAGE_ELEMENTS = 6.0  # of a collage, which has four times the canvas's, and of a tile
-_ENTRY_BYTES = 20.0  # of a table as a float, an integer and in the kernels' array
+_LOWERED_BYTES = 16.0  # of a table's entry, as a float and an integer
+_ARRAY_BYTES = 4.0  # the same in the kernels' array
 
 
 def table_bytes(plan: Plan) -> float:
     """Bytes of one sample's tables, which are lowered for a whole batch: of 64 tones 1.3 MB.
 
-    Those that depend on the incoming pixels, one for each channel, open a pass, and are gone when the next one begins.
+    Those that depend on the image are one for each channel, and in a pass with one of them the others are too.
     """
     curves = [op for op in plan.operations if isinstance(op, Tone) and type(op).table is not Tone.table]
     fixed = sum(not operation.statistics for operation in curves)
-    tables = max(fixed, plan.canvas.channels) if fixed < len(curves) else fixed
-    return _ENTRY_BYTES * TABLE_ENTRIES * tables
+    planes = plan.canvas.channels if fixed < len(curves) else 1
+    tables = fixed + (planes if fixed < len(curves) else 0)
+    return TABLE_ENTRIES * (_LOWERED_BYTES * tables + _ARRAY_BYTES * planes * (fixed + (fixed < len(curves))))
 
 
 def composition_bytes(plan: Plan, pixel_bytes: int) -> float:
@@ -52,4 +54,5 @@ def _values(plan: Plan) -> int:
     """Canvases of values of one sample: those that a later pass moves need another one to move to."""
     moves = any(plan.of_kind(pass_, kind) for pass_ in plan.passes[1:] for kind in (Move, Warp))
     has_opaque = any(isinstance(operation, Opaque) for operation in plan.operations)
-    return 2 if moves else int(has_opaque or len(plan.passes) > 1)
+    measures = any(plan.statistics(pass_) for pass_ in plan.passes)
+    return 2 if moves else int(has_opaque or measures or len(plan.passes) > 1)

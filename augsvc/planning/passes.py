@@ -8,6 +8,7 @@ Operations that exclude each other share a pass even where several need statisti
 selected for one of them passes the others unchanged.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from augsvc.ops.tree import Tree, are_exclusive
 K = TypeVar("K", bound=Operation)
 
 
-_ORDER = {kind: stage for stage, kind in enumerate(Kind)}
+ORDER = {kind: stage for stage, kind in enumerate(Kind)}
 
 
 @dataclass(slots=True, eq=False)
@@ -35,7 +36,14 @@ class Pass:
     interpolation: Interpolation | None = None  # of its frame, moves and warp; None if all of them show whole pixels
     finals: list[int] = field(default_factory=list)  # tones of the pass before, whose final matrix comes first
     steps: list[int] = field(default_factory=list)
+    breaks: list[int] = field(default_factory=list)  # positions in `steps`: tones do not merge with those before one
     stage: int = -1
+
+    @property
+    def runs(self) -> list[list[int]]:
+        """The steps in runs: tones of different runs do not merge."""
+        ends = [0, *self.breaks, len(self.steps)]
+        return [self.steps[begin:end] for begin, end in itertools.pairwise(ends)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +117,7 @@ def plan_passes(tree: Tree, padding: Padding | None, interpolation: Interpolatio
     """
     passes = [Pass(fits=True, padding=padding, interpolation=interpolation)]
     for index, operation in enumerate(tree.operations):
-        stage = _ORDER[operation.kind]
+        stage = ORDER[operation.kind]
         if operation.kind is Kind.MIX:  # outside of passes: listed where it stands, for display
             passes[-1].steps.append(index)
             continue

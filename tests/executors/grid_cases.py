@@ -157,6 +157,14 @@ def _passes():
                 {"op": "one_of", "of": [{"op": op} for op in ("equalize", "whitening", "rotation", "gaussian_blur")]},
             ]
         },
+        "statistics of what has moved": {
+            "pipeline": [
+                {"op": "erasing"},
+                turn,
+                {"op": "equalize", "p": 0.5},
+                {"op": "one_of", "of": [{"op": "horizontal_flip"}, {"op": "contrast", "pivot": "mean"}]},
+            ]
+        },
         "tones after tones": {"pipeline": [rest, {"op": "color_jitter"}, rest, {"op": "color_shift"}]},
     }
 

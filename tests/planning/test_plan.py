@@ -47,27 +47,50 @@ def test_contain_paints_its_bars_before_another_border():
     assert len(passes("rotation", fit="contain")) == 1
 
 
-def test_statistics_open_a_pass_and_tones_follow_in_it():
+def test_statistics_of_other_tones_open_a_pass_and_tones_follow_in_it():
     assert passes("gamma", "whitening", "color_shift") == [
         {"move": ["fit:cover"], "tone": ["gamma"]},
         {"tone": ["whitening", "color_shift"]},
     ]
 
 
-def test_operations_that_exclude_those_with_statistics_stay_in_the_pass_before():
-    layer = {"op": "one_of", "of": [{"op": "equalize"}, {"op": "invert"}, {"op": "sharpen"}]}
-    assert passes("rotation", layer) == [
-        {"move": ["fit:cover", "rotation"], "tone": ["one_of.invert"], "filter": ["one_of.sharpen"]},
-        {"tone": ["one_of.equalize"]},
+def test_statistics_are_of_what_the_moves_of_a_pass_show():
+    assert passes("rotation", "equalize", "gamma") == [
+        {"move": ["fit:cover", "rotation"], "tone": ["equalize", "gamma"]}
+    ]
+    assert passes("erasing", "equalize") == [
+        {"move": ["fit:cover"], "erase": ["erasing"]}, {"tone": ["equalize"]},
+    ]  # fmt: skip
+
+
+LAYER = {"op": "one_of", "of": [{"op": "equalize"}, {"op": "invert"}, {"op": "sharpen"}]}
+
+
+def test_operations_that_exclude_each_other_share_a_pass_with_those_with_statistics():
+    assert passes("rotation", LAYER) == [
+        {"move": ["fit:cover", "rotation"], "tone": ["one_of.invert", "one_of.equalize"], "filter": ["one_of.sharpen"]},
     ]
     # merged with gamma, invert would have other last bits
-    assert passes("gamma", layer) == [
+    assert passes("gamma", LAYER) == [
         {"move": ["fit:cover"], "tone": ["gamma"], "filter": ["one_of.sharpen"]},
         {"tone": ["one_of.equalize", "one_of.invert"]},
     ]
-    assert passes("erasing", layer) == [
+    assert passes("erasing", LAYER) == [
         {"move": ["fit:cover"], "erase": ["erasing"]},
         {"tone": ["one_of.equalize", "one_of.invert"], "filter": ["one_of.sharpen"]},
+    ]
+
+
+def test_the_second_filter_of_a_sample_waits_for_the_next_pass():
+    turn = {"op": "one_of", "of": [{"op": "rotation", "border": "reflect"}, {"op": "sharpen"}], "id": "turn"}
+    first = {"move": ["fit:cover"], "tone": ["one_of.invert", "one_of.equalize"], "filter": ["one_of.sharpen"]}
+    second = {"move": ["turn.rotation"], "filter": ["turn.sharpen"]}
+    assert passes(LAYER, turn) == [first, second]
+    assert passes(LAYER, turn, "erasing") == [first, second | {"erase": ["erasing"]}]
+    # which is too late for a sample that is sharpened before it is blended with gamma
+    assert passes(LAYER, turn, "gamma") == [
+        first | {"filter": ["one_of.sharpen", "turn.sharpen"]},
+        {"move": ["turn.rotation"], "tone": ["gamma"]},
     ]
 
 

@@ -7,6 +7,7 @@ Buffers of a chunk:
     half            a canvas between the two directions of a filter
     pixels          the encoded result
     args K          arguments of segment K; sums K and counts K: the statistics that it requests
+    moves K         those of its moves alone, where they come before its statistics
     empty           placeholder for an argument that a kernel does not use
 """
 
@@ -112,6 +113,9 @@ class ImageChunk:
     def _launch_segment(self, index: int, segment: Segment, encoded: bool) -> None:
         plan, n, draws = self.plan, len(self.images), self.draws
         camera = self.cameras[segment.pass_index] if segment.opens else None
+        if camera is not None and self._moves_measured(segment, camera):
+            self._gather(index, segment, camera)
+            camera = None
         move, sources = self._move(segment, camera)
         stages = plan.tones(segment.pass_, draws, self._measure(index, segment)) if segment.opens else []
         blur = lower_filter(segment.blur, draws, n, plan.canvas)
@@ -138,6 +142,28 @@ class ImageChunk:
             memory = memory._replace(before=memory.after)
             self._launch(grids.filter_rows, blur, memory)
         self._launch(grids.filter_columns, blur, noise, erase, out, memory)
+
+    def _moves_measured(self, segment: Segment, camera: Camera) -> bool:
+        """Whether a sample whose statistics the pass requests is not shown as it is on the canvas before."""
+        requested, pass_ = self.plan.statistics(segment.pass_), segment.pass_
+        if pass_.fits or not requested:
+            return bool(requested)
+        rows = [self.plan.measured_rows(pass_, self.draws, statistic) for statistic in requested]
+        return not camera.identical[np.concatenate(rows)].all()
+
+    def _gather(self, index: int, segment: Segment, camera: Camera) -> None:
+        """The moves of a segment alone."""
+        n, canvas = len(self.images), self.plan.canvas
+        move, sources = self._move(segment, camera)
+        none = (
+            lower_tones((), n, canvas.channels),
+            lower_noises((), self.draws, n, _NO_TABLES),
+            lower_erases((), self.draws, n, canvas),
+        )
+        args = self.staging.send(f"moves {index}", (move, lower_warps([camera], n), *none))
+        move, warp, tone, noise, erase = args
+        memory = self._memory(segment, camera, sources, kept=True)
+        self._launch(*_gathering(camera, move, warp), tone, self._with_tables(noise), erase, self._out(False), memory)
 
     def _move(self, segment: Segment, camera: Camera | None) -> tuple[MoveArgs, Any]:
         """The arguments of the move, and the sources if it reads them: bytes (all,), or values of 16 bits (N, most)."""

@@ -4,10 +4,11 @@ Values between kernels are uint16 with 8 fraction bits. The first kernel reads t
 writes bytes into the batch, unless that takes the values. A pipeline is data to the kernels: a new one compiles nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as Workers
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -15,15 +16,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augsvc.arrays import U8, Pixels
+from augsvc.arrays import I64, U8, Pixels
 from augsvc.cpus import cores
 from augsvc.executors.fused import measure, opaque
-from augsvc.executors.fused.absent import identity_move
+from augsvc.executors.fused.absent import identity_move, no_erases, no_filter, no_noises, no_tones, no_warps
 from augsvc.executors.fused.audio import FusedSound
 from augsvc.executors.fused.compiling import watch_compilation
 from augsvc.executors.fused.kernel_cache import keep_compiled
 from augsvc.executors.fused.kernels import cpu, sound_cpu, whole
-from augsvc.executors.fused.kernels.args import U16, CanvasShape, MoveArgs, OutputArgs, PassArgs
+from augsvc.executors.fused.kernels.args import (
+    FROM_SOURCES,
+    U16,
+    CanvasShape,
+    MoveArgs,
+    OutputArgs,
+    PassArgs,
+)
 from augsvc.executors.fused.kernels.camera_rows import fill_rows
 from augsvc.executors.fused.kernels.layout import split_levels
 from augsvc.executors.fused.lower_image import (
@@ -41,21 +49,22 @@ from augsvc.executors.fused.lower_image import (
     plan_segments,
     split_at_levels,
 )
+from augsvc.executors.fused.schedule import Rows, schedule_rows
 from augsvc.executors.protocol import Compilation, SourceKey, float_traits, run_ranges, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.noise_tables import TABLE_SIZE, noise_tables
-from augsvc.ops.kinds.image import Frame, Move, Statistics
+from augsvc.ops.kinds.image import Statistics
 from augsvc.ops.kinds.opaque import Opaque
-from augsvc.ops.operation import Draw, Operation
+from augsvc.ops.operation import Draw, Operation, Statistic
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
-from augsvc.planning.passes import Pass
 
 _ROWS, _ELEMENTS = 512, 1 << 23  # of one call: tables and values between passes stay below 16 MB
 _CHUNK = 1 << 22  # elements between two checks, some 10 ms; a sample is not split, and one blur of 4096² takes 1.8 s
 # that the grounds of the self-test call
 START_KERNELS = (cpu.render, whole.render, cpu.move_masks, fill_rows, sound_cpu.render)
 _NO_PIXELS = np.empty((0, 0), np.uint8)
+_KEPT = OutputArgs(False, False, _NO_PIXELS)
 
 
 class _Inputs(NamedTuple):
@@ -65,7 +74,15 @@ class _Inputs(NamedTuple):
     sources: Sequence[Pixels]
     cameras: Sequence[Camera | None]
     draws: Sequence[Draw]
-    are_shown: bool  # whether the first pass would only copy the sources: then the second one reads them
+
+
+class _Call(NamedTuple):
+    """A call of a kernel for some samples."""
+
+    rows: I64
+    args: PassArgs
+    before: U16
+    after: U16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,23 +167,26 @@ class FusedExecutor:
         out: Pixels,
         check: Callable[[], None],
     ) -> None:
-        n, sources = len(images), [as_source(image) for image in images]
-        are_shown = _copies_sources(plan, steps, sources, cameras)
-        steps = steps[1:] if are_shown else steps
-        encodes = out.dtype == np.uint8
-        kept = 0 if encodes and len(steps) == 1 else n
-        shape = (kept, plan.canvas.channels, plan.canvas.height, plan.canvas.width)
+        n, encodes = len(images), out.dtype == np.uint8
+        moved = [
+            segment.opens and not segment.pass_.fits and cameras[segment.pass_index] is not None for segment in steps
+        ]
+        schedule = schedule_rows(steps, moved, draws, n, encodes)
+        is_kept = any(rows.kept.size for rows in schedule) or any(plan.statistics(pass_) for pass_ in plan.passes)
+        shape = (n if is_kept else 0, plan.canvas.channels, plan.canvas.height, plan.canvas.width)
         values = out if out.dtype == np.uint16 and out.flags.c_contiguous else np.empty(shape, np.uint16)
-        inputs = _Inputs(plan, sources, cameras, draws, are_shown)
-        for segment in steps:
+        pixels, copy, interleaved = flat(out if encodes else None)
+        inputs = _Inputs(plan, [as_source(image) for image in images], cameras, draws)
+        for segment, rows in zip(steps, schedule, strict=True):
             check()
             if segment.opaque:
                 self._apply_opaque(plan, segment.opaque, draws, values, check)
-                continue
-            encoded = out if encodes and segment is steps[-1] else None
-            values = self._run(segment, inputs, values, encoded, check)
+            elif rows.encoded.size or rows.kept.size:
+                values = self._run(segment, rows, inputs, values, OutputArgs(True, interleaved, pixels), check)
         if not encodes and values is not out:
             out[...] = values
+        if copy is not None:
+            out[:] = copy
 
     def move_masks(
         self,
@@ -187,45 +207,85 @@ class FusedExecutor:
 
         self._split(move, n, height * width)
 
-    def _run(self, segment: Segment, inputs: _Inputs, values: U16, out: U8 | None, check: Callable[[], None]) -> U16:
-        """Runs one segment. Returns its values, or `values` unchanged if the segment encodes them into `out`."""
-        plan, sources, cameras, draws, are_shown = inputs
+    def _run(
+        self, segment: Segment, rows: Rows, inputs: _Inputs, values: U16, encoded: OutputArgs, check: Callable[[], None]
+    ) -> U16:
+        """Runs one segment on its samples. Returns where the values of those are that it does not encode."""
+        plan, sources, cameras, draws = inputs
         n, canvas, pass_ = len(sources), plan.canvas, segment.pass_
-        reads_sources = segment.opens and (pass_.fits or (are_shown and segment.pass_index == 1))
-        first = 0 if reads_sources else segment.pass_index
-        camera = cameras[first] if segment.opens else None
-        moved_from = sources if reads_sources else None
-        move = identity_move(n) if camera is None else lower_move(camera, plan.passes[first], canvas, moved_from)
-        after = np.empty_like(values) if camera is not None and not reads_sources and out is None else values
-        statistics = self._measure(plan, pass_, draws, move if are_shown and reads_sources else values, check)
-        stages = plan.tones(pass_, draws, statistics) if segment.opens else []
-        pixels, copy, interleaved = flat(out)
-        args = PassArgs(
-            move,
-            lower_warps([camera], n),
-            lower_tones(stages, n, canvas.channels),
-            lower_filter(segment.blur, draws, n, canvas),
-            lower_noises(segment.noises, draws, n, self.tables),
-            lower_erases(segment.erases, draws, n, canvas),
-            OutputArgs(out is not None, interleaved, pixels),
+        camera = cameras[segment.pass_index] if segment.opens else None
+        moved_from = sources if pass_.fits else None
+        move = identity_move(n) if camera is None else lower_move(camera, pass_, canvas, moved_from)
+        noises = no_noises(n)._replace(tables=self.tables)
+        others = no_tones(n, canvas.channels), no_filter(n), noises, no_erases(n, canvas.channels)
+        gather = PassArgs(move, lower_warps([camera], n), *others, _KEPT)
+        measured = measure.measured_rows(plan, pass_, draws) if segment.opens else {}
+        moving = measure.moving_rows(measured, gather)
+        moves_canvas = camera is not None and not pass_.fits and (rows.kept.size or moving.size)
+        after = np.empty_like(values) if moves_canvas else values
+        self._render([_Call(moving, gather, values, after)] if moving.size else [], plan, check)
+        statistics = self._measure(measured, moving, gather.move, (values, after), plan, check)
+        args = gather._replace(
+            tone=lower_tones(plan.tones(pass_, draws, statistics) if segment.opens else [], n, canvas.channels),
+            blur=lower_filter(segment.blur, draws, n, canvas),
+            noise=lower_noises(segment.noises, draws, n, self.tables),
+            erase=lower_erases(segment.erases, draws, n, canvas),
         )
-
-        shape, rendered = CanvasShape(canvas.channels, canvas.height, canvas.width), np.zeros(n, np.uint8)
-        changes_levels = whole.changes_levels(args)
-
-        def render(rows: slice) -> None:
-            check()
-            if not changes_levels:
-                cpu.render(rows.start, rows.stop, args, values, after)
-                return
-            whole.render(rows.start, rows.stop, args, shape, rendered)
-            for first, last in _remaining(rendered, rows):
-                cpu.render(first, last, args, values, after)
-
-        self._split(render, n, plan.elements)
-        if out is not None and copy is not None:
-            out[:] = copy
+        calls = []
+        for part, out in ((rows.encoded, encoded), (rows.kept, _KEPT)):
+            still = np.setdiff1d(part, moving, assume_unique=True) if moving.size else part
+            calls.append(_Call(still, args._replace(out=out), values, after))
+            if moving.size:
+                moved = args._replace(move=identity_move(n), warp=no_warps(1, n), out=out)
+                calls.append(_Call(np.intersect1d(part, moving, assume_unique=True), moved, after, after))
+        self._render([call for call in calls if call.rows.size], plan, check)
         return after
+
+    def _render(self, calls: Sequence[_Call], plan: Plan, check: Callable[[], None]) -> None:
+        """Runs calls of kernels, each on other samples."""
+        canvas, changes_levels = plan.canvas, [whole.changes_levels(call.args) for call in calls]
+        shape = CanvasShape(canvas.channels, canvas.height, canvas.width)
+
+        def render(chunk: slice) -> None:
+            end = 0
+            for call, on_levels in zip(calls, changes_levels, strict=True):
+                begin, end = end, end + call.rows.size
+                rows = call.rows[max(0, chunk.start - begin) : max(0, chunk.stop - begin)]
+                if rows.size and on_levels:
+                    check()
+                    rendered = np.zeros(rows.size, np.uint8)
+                    whole.render(rows, call.args, shape, rendered)
+                    rows = rows[rendered == 0]
+                if rows.size:
+                    check()
+                    cpu.render(rows, call.args, call.before, call.after)
+
+        self._split(render, sum(call.rows.size for call in calls), plan.elements)
+
+    def _measure(
+        self,
+        measured: Mapping[Statistic, I64],
+        moving: I64,
+        move: MoveArgs,
+        values: tuple[U16, U16],
+        plan: Plan,
+        check: Callable[[], None],
+    ) -> Statistics:
+        """The requested statistics of samples: of those that are `moving` from the second of `values`."""
+        result = measure.Measured.empty(measured.keys(), len(move.cameras), plan.canvas)
+        incoming = move if move.origin == FROM_SOURCES else values[0]
+
+        def fill(statistic: Statistic, part: I64, pixels: U16 | MoveArgs, chunk: slice) -> None:
+            check()
+            result.fill(statistic, part[chunk], pixels)
+
+        for statistic, rows in measured.items():
+            for part, pixels in (
+                (np.setdiff1d(rows, moving, assume_unique=True), incoming),
+                (np.intersect1d(rows, moving, assume_unique=True), values[1]),
+            ):
+                self._split(partial(fill, statistic, part, pixels), len(part), plan.elements)
+        return result.statistics
 
     def _apply_opaque(
         self, plan: Plan, step: tuple[int, Opaque], draws: Sequence[Draw], pixels: Pixels, check: Callable[[], None]
@@ -260,24 +320,6 @@ class FusedExecutor:
         if copy is not None:
             out[:] = copy
 
-    def _measure(
-        self, plan: Plan, pass_: Pass, draws: Sequence[Draw], incoming: U16 | MoveArgs, check: Callable[[], None]
-    ) -> Statistics:
-        """The statistics of incoming values that a pass requests, of the samples that need them; of sources if it gets their
-        move.
-        """
-        requested, rows = plan.statistics(pass_), plan.measured_rows(pass_, draws)
-        if not requested:
-            return Statistics()
-        measured = measure.Measured.empty(requested, len(draws[0].selected), plan.canvas)
-
-        def fill(chunk: slice) -> None:
-            check()
-            measured.fill(rows[chunk], incoming)
-
-        self._split(fill, len(rows), plan.elements)
-        return measured.statistics
-
     def _split(self, work: Callable[[slice], None], n: int, elements: int) -> None:
         """Runs work on ranges of n samples: of _CHUNK elements at most, equally many for each worker."""
         step = max(1, _CHUNK // elements)
@@ -285,30 +327,6 @@ class FusedExecutor:
             rounds = -(-n // (step * self.threads))
             step = -(-n // (rounds * self.threads)) if n else 1
         run_ranges(work, n, step, self.threads, self.workers)
-
-
-def _copies_sources(
-    plan: Plan, steps: Sequence[Segment], sources: Sequence[Pixels], cameras: Sequence[Camera | None]
-) -> bool:
-    """Whether the first segment would only copy 8-bit sources, so that the statistics of its canvas are theirs."""
-    if len(steps) < 2 or steps[1].opaque or steps[1].pass_index != 1 or not plan.statistics(plan.passes[1]):
-        return False
-    first, camera = plan.passes[0], cameras[0]
-    moves = plan.of_kind(first, Frame) + plan.of_kind(first, Move)
-    if first.finals or len(moves) < len(first.steps) or camera is None or cameras[1] is not None:
-        return False
-    size = (plan.canvas.height, plan.canvas.width)
-    same = all(source.dtype == np.uint8 and source.shape[:2] == size for source in sources)
-    return same and bool(camera.identical.all())
-
-
-def _remaining(rendered: U8, rows: slice) -> list[tuple[int, int]]:
-    """The runs of samples in `rows` that are not rendered: the first one of each, and the one after its last."""
-    if rendered[rows].all():
-        return []
-    is_done = np.concatenate(([1], rendered[rows], [1]))
-    edges = np.flatnonzero(is_done[1:] != is_done[:-1]) + rows.start
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def flat(out: U8 | None) -> tuple[U8, U8 | None, bool]:

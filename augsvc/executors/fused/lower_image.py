@@ -48,7 +48,7 @@ from augsvc.ops.kinds.image import (
     Warp,
 )
 from augsvc.ops.kinds.opaque import Median, OnLevels, Opaque
-from augsvc.ops.operation import Draw, Operation
+from augsvc.ops.operation import Draw, Kind, Operation
 from augsvc.planning import labels
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.passes import Pass
@@ -65,6 +65,7 @@ _INTERPOLATIONS: dict[Interpolation, int] = {
     "nearest": args.NEAREST,
     "bicubic": args.BICUBIC,
 }
+_OPENING = (Kind.FRAME, Kind.MOVE, Kind.WARP, Kind.TONE)
 MAX_COEFFICIENT = (1 << 31) - 1
 
 
@@ -74,11 +75,22 @@ class Segment:
 
     pass_index: int
     pass_: Pass
-    opens: bool = True  # it has the pass's moves and tones
+    opening: Sequence[int] | None = None  # the pass's frame, moves, warp and tones; None if another segment has them
     blur: tuple[int, Filter] | None = None
     noises: Sequence[tuple[int, Noise]] = ()
     erases: Sequence[tuple[int, Erase]] = ()
     opaque: tuple[int, Opaque] | None = None
+
+    @property
+    def opens(self) -> bool:
+        """Whether it begins its pass."""
+        return self.opening is not None
+
+    @property
+    def indices(self) -> list[int]:
+        """The operations that it runs, by their indices."""
+        others = (self.blur, *self.noises, *self.erases, self.opaque)
+        return [*(self.opening or ()), *(operation[0] for operation in others if operation)]
 
     @property
     def only_encodes(self) -> bool:
@@ -96,11 +108,12 @@ def plan_segments(plan: Plan) -> list[Segment]:
             segments += [Segment(index, pass_, opaque=opaque) for opaque in opaques]
             continue
         blurs: list[tuple[int, Filter] | None] = [*plan.of_kind(pass_, Filter)] or [None]
-        segments += [Segment(index, pass_, opens=k == 0, blur=blur) for k, blur in enumerate(blurs[:-1])]
+        opening = [*pass_.finals, *(step for step in pass_.steps if plan.operations[step].kind in _OPENING)]
         noises, erases = plan.of_kind(pass_, Noise), plan.of_kind(pass_, Erase)
-        segments.append(Segment(index, pass_, len(blurs) == 1, blurs[-1], noises, erases))
+        segments += [Segment(index, pass_, None if k else opening, blur) for k, blur in enumerate(blurs[:-1])]
+        segments.append(Segment(index, pass_, opening if len(blurs) == 1 else None, blurs[-1], noises, erases))
     if segments[-1].opaque:
-        segments.append(Segment(len(plan.passes) - 1, plan.passes[-1], opens=False))
+        segments.append(Segment(len(plan.passes) - 1, plan.passes[-1]))
     return segments
 
 

@@ -1,4 +1,4 @@
-"""Passes on the CPU: a range of samples, each sample row by row from its source to its bytes, without the interpreter's lock.
+"""Passes on the CPU: some samples, each sample row by row from its source to its bytes, without the interpreter's lock.
 
 No threads are started here: the caller cuts a batch into ranges and calls from its threads. (Numba's threads abort when two
 of ours enter them, and die after a fork.)
@@ -50,8 +50,8 @@ from augsvc.executors.fused.kernels.warp import read_lattice
 
 
 @entry
-def render(first: Int, last: Int, args: PassArgs, before: U16, canvas: U16) -> None:
-    """One pass over the samples first … last − 1.
+def render(rows: I64, args: PassArgs, before: U16, canvas: U16) -> None:
+    """One pass over the samples `rows`.
 
     `canvas` (N, C, H, W) takes values that are not encoded; a pass without sources reads `before`, which is the same array if
     nothing moves and nothing is encoded.
@@ -61,7 +61,7 @@ def render(first: Int, last: Int, args: PassArgs, before: U16, canvas: U16) -> N
     shape = CanvasShape(channels, height, width)
     move, reads_sources = args.move, args.move.origin == FROM_SOURCES
     in_place = move.origin == FROM_CANVAS and not args.out.encoded
-    for n in range(first, last):
+    for n in rows:
         if in_place and _changes_nothing(args, n):
             continue
         size = move.cameras[n, HEIGHT] * move.cameras[n, WIDTH] * channels

@@ -7,7 +7,7 @@ They have a kernel of their own. In that of cpu.py, LLVM compiled rows of values
 import numpy as np
 from numba import carray
 
-from augsvc.executors.fused.kernels.args import FROM_SOURCES, U8, CanvasShape, Int, PassArgs
+from augsvc.executors.fused.kernels.args import FROM_SOURCES, I64, U8, CanvasShape, Int, PassArgs
 from augsvc.executors.fused.kernels.blur_levels import blur_levels, blurs_levels
 from augsvc.executors.fused.kernels.camera import HEIGHT, WIDTH
 from augsvc.executors.fused.kernels.compiled import compiled, entry
@@ -36,12 +36,13 @@ def changes_levels(args: PassArgs) -> bool:
 
 
 @entry
-def render(first: Int, last: Int, args: PassArgs, canvas: CanvasShape, rendered: U8) -> None:
-    """Those of the samples first … last − 1 whose pixels stay whole, through a filter or a colour matrix, then rectangles;
-    `rendered` (N) is set to 1 for them. Only for passes that `changes_levels` finds.
+def render(samples: I64, args: PassArgs, canvas: CanvasShape, rendered: U8) -> None:
+    """Those of `samples` whose pixels stay whole, through a filter or a colour matrix, then rectangles;
+    `rendered` is set to 1 for them. Only for passes that `changes_levels` finds.
     """
     rows, blurred = allocate_byte_rows(canvas, args.blur), allocate_blur_rows(canvas, args.blur)
-    for n in range(first, last):
+    for k in range(samples.size):
+        n = samples[k]
         if not _shows_whole_pixels(n, args, canvas):
             continue
         size = args.move.cameras[n, HEIGHT] * args.move.cameras[n, WIDTH] * canvas.channels
@@ -55,7 +56,7 @@ def render(first: Int, last: Int, args: PassArgs, canvas: CanvasShape, rendered:
         else:
             continue
         fill_levels(args.erase.boxes[n], args.erase.fills[n], canvas, args.out.interleaved, args.out.pixels[n])
-        rendered[n] = np.uint8(1)
+        rendered[k] = np.uint8(1)
 
 
 @compiled
