@@ -50,9 +50,16 @@ class FixedShape:
     def of(shape: Shape, rows: I64) -> "FixedShape":
         """Rounds every stage that is present."""
         parts = (shape.gain, shape.limit, shape.curve, shape.step, shape.stairs)
-        fixed = (None if values is None else exact.to_fixed(values, SOUND_BITS) for values in parts)
+        fixed = (None if values is None else _fixed(values) for values in parts)
         gain, limit, curve, step, stairs = fixed
         return FixedShape(gain, limit, curve, step, stairs, rows)
+
+
+def _fixed(values: F64) -> I64:
+    """SOUND_BITS; a curve that all clips have, one row with stride 0, once: for 32 clips 10 us instead of 120."""
+    if values.ndim == 2 and values.strides[0] == 0 and len(values):
+        return np.broadcast_to(exact.to_fixed(values[0], SOUND_BITS), values.shape)
+    return exact.to_fixed(values, SOUND_BITS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

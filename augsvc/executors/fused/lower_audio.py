@@ -211,7 +211,8 @@ def _lower_stage(stages: Sequence[tuple[I64, I64 | None]], shape: tuple[int, ...
     lowered = np.zeros((shape[0], len(stages), *shape[1:]), np.float32)
     for k, (rows, values) in enumerate(stages):
         if values is not None:
-            lowered[rows, k] = values.astype(np.float32) / _UNIT
+            shared = values[:1] if values.ndim == 2 and values.strides[0] == 0 else values
+            lowered[rows, k] = shared.astype(np.float32) / _UNIT
     return lowered
 
 

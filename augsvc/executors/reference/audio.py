@@ -189,7 +189,7 @@ class TorchSound:
             limit = self._column(shape.limit)
             chosen = torch.minimum(torch.maximum(chosen, -limit), limit)
         if shape.curve is not None:
-            chosen = _apply_curve(chosen, torch.from_numpy(shape.curve).to(self.device).float() / _UNIT)
+            chosen = _apply_curve(chosen, torch.from_numpy(np.array(shape.curve)).to(self.device).float() / _UNIT)
         if shape.step is not None:
             step = self._column(shape.step)
             chosen = torch.where(step > 0, torch.round(chosen / step) * step, chosen)
