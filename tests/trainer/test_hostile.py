@@ -84,6 +84,19 @@ def test_damaged_findings_do_not_fail_the_report(tmp_path, content):
     assert load_findings(parse_recipe({"data": {"dataset": "a"}}), tmp_path) is None
 
 
+@pytest.mark.parametrize("arguments", [("test",), ("export",), ("predict", "a.png")], ids=lambda words: words[0])
+def test_ctrl_c_in_a_command_is_one_line(tmp_path, monkeypatch, arguments):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("augsvc_client.trainer.cli.commands.load_network", interrupt)
+    monkeypatch.setattr("augsvc_client.trainer.cli.commands.load_run_recipe", interrupt)
+    monkeypatch.setenv("AUGSVC_URL", ABSENT)
+    name, *rest = arguments
+    result = CliRunner().invoke(app, [name, str(tmp_path), *rest])
+    assert (result.exit_code, result.output) == (130, "interrupted\n")
+
+
 @pytest.mark.parametrize("name", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"])
 def test_several_processes_without_a_group_are_refused(tmp_path, monkeypatch, name):
     monkeypatch.setenv(name, "2")

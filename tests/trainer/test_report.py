@@ -208,6 +208,7 @@ def test_a_page_of_a_tiny_test_set(outcome, samples):
     tiny = replace(outcome, predictions={"test": few}, recipe=recipe)
     text = page_of(tiny)
     parsed(text)
+    assert "nan%" not in text and ("no samples" in text) == (samples == 0)
     assert ("best of 2 evaluations on this same test set" in text) == (samples > 0)
     found = json.loads(json.dumps(tiny.summary(), allow_nan=False))
     assert (found["accuracy"]["test"] is None) == (samples == 0)
