@@ -90,7 +90,7 @@ def main(
 ) -> None:
     """Start a server, train with and without augmentation, print the comparison and write a report."""
     logging.getLogger("augsvc_client").setLevel(logging.ERROR)  # no warnings while the server starts
-    signal.signal(signal.SIGTERM, _exit)  # so that the server is stopped too
+    signal.signal(signal.SIGTERM, exit_on_signal)  # so that the server is stopped too
     torch.set_num_threads(1)  # more threads would compete with the server's on a small machine
     started_s = perf_counter()
     console = Console()
@@ -210,7 +210,8 @@ def build_recipe(epochs: int, seeds: int) -> Recipe:
     )
 
 
-def _exit(signum: int, _: FrameType | None) -> None:
+def exit_on_signal(signum: int, _: FrameType | None) -> None:
+    """Ends the process as an exception does, so that contexts are left."""
     sys.exit(128 + signum)
 
 

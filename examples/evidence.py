@@ -17,6 +17,7 @@ measured again, as are those of samples with other bytes; those of another commi
 
 import json
 import logging
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Annotated, Any
 import torch
 import typer
 from comparison import FILE_NAME, MACHINE, PLAIN, Comparison, Operations, render_table
-from demo import server
+from demo import exit_on_signal, server
 from records import ROOT, Source, describe_here, list_changes
 from rich.console import Console
 
@@ -115,6 +116,7 @@ def main(
 ) -> None:
     """Train the seeds without results, then print the tables and write them to the document."""
     logging.getLogger("augsvc_client").setLevel(logging.ERROR)  # no warnings while the server starts
+    signal.signal(signal.SIGTERM, exit_on_signal)  # so that the server is stopped too
     torch.set_num_threads(1)  # more threads would compete with the server's on a small machine
     console = Console()
     if not check:
