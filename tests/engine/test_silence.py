@@ -65,7 +65,7 @@ def silence(monkeypatch):
 
     count(moved_labels, "move_boxes", "labels", lambda boxes, *_: boxes.valid.size)
     count(moved_labels, "move_keypoints", "labels", lambda keypoints, *_: keypoints.valid.size)
-    count(cpu, "render", "pixels", lambda first, last, *args: (last - first) * int(np.prod(args[-1].shape[1:])))
+    count(cpu, "render", "pixels", lambda rows, *args: rows.size * int(np.prod(args[-1].shape[1:])))
     count(cpu, "move_masks", "masks", lambda first, last, args, height, width, _: (last - first) * height * width)
     count(sound_cpu, "render", "samples", lambda first, last, args, clips: (last - first) * clips.shape[1])
     count(audio_medium, "draw_clips", "plots", len)

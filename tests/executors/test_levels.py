@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augsvc.executors.fused import image
+from augsvc.executors.fused import measure
 from augsvc.executors.fused.kernels import levels
+from augsvc.executors.fused.kernels.args import FROM_DEEP_SOURCES, FROM_SOURCES
 from augsvc.executors.fused.kernels.compiled import entry
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
@@ -148,7 +149,16 @@ def test_statistics_of_sources_are_those_of_their_copies(sources, pipeline, chan
     canvas, images = Canvas(40, 33, channels), sources(9, (40, 33), channels)
     results = [np.empty((9, channels, 40, 33), np.uint8) for _ in range(2)]
     render(pipeline, images, canvas, results[0])
-    monkeypatch.setattr(image, "_copies_sources", lambda *_: False)
+    moving_rows = measure.moving_rows
+
+    def move_all(measured, args):
+        """As from sources of 16 bits: what is measured is copied to the canvas first."""
+        is_source = args.move.origin == FROM_SOURCES
+        return moving_rows(
+            measured, args._replace(move=args.move._replace(origin=FROM_DEEP_SOURCES)) if is_source else args
+        )
+
+    monkeypatch.setattr(measure, "moving_rows", move_all)
     render(pipeline, images, canvas, results[1])
     np.testing.assert_array_equal(*results)
 
