@@ -68,17 +68,13 @@ def interpolate_aligned(source: Source, camera: I64, v: Int, begin: Int, end: In
         lower = rows.values[_hold_row(source, camera, (y >> 32) + 1, size, rows)]
         for c in range(channels):
             values, sums = row[c * width + begin : c * width + end], rows.sums[c * width : c * width + end - begin]
-            if not several:
-                _blend_rows(upper[c * size + begin : c * size + end], lower[c * size + begin :], weight_y, values)
-                continue
-            for i in range(0, samples.columns - 1, 2):
-                first = c * size + i * width + begin
-                second, n = first + width, end - begin
-                top, bottom = upper[first : first + n], lower[first : first + n]
-                _accumulate_two(top, bottom, upper[second:], lower[second:], weight_y, i + j == 0, sums)
-            if samples.columns % 2 == 1:
-                first = c * size + (samples.columns - 1) * width + begin
-                _accumulate_rows(upper[first:], lower[first:], weight_y, samples.columns + j == 1, sums)
+            for i in range(samples.columns):
+                first = c * size + i * width
+                top, bottom = upper[first + begin : first + end], lower[first + begin : first + end]
+                if several:
+                    _accumulate_rows(top, bottom, weight_y, i + j == 0, sums)
+                else:
+                    _blend_rows(top, bottom, weight_y, values)
     if several:
         _average(channels, samples, begin, end, rows.sums, row)
 
@@ -92,11 +88,10 @@ def _hold_row(source: Source, camera: I64, y: Int, size: Int, rows: AlignedRows)
         width, channels = camera[WIDTH], source.channels
         line = source.values[y * width * channels :]
         _load_samples(line, channels, width, rows.columns[:size], rows.pairs)
-        lefts, rights = rows.halves[0, :size], rows.halves[1, :size]
-        _split_pairs(rows.pairs, lefts, rights)
         for c in range(channels):
-            values = rows.values[slot, c * size : (c + 1) * size]
-            _interpolate_samples(lefts, rights, np.uint32(8 * c), rows.weights, values)
+            _interpolate_samples(
+                rows.pairs, np.uint64(8 * c), rows.weights, rows.values[slot, c * size : (c + 1) * size]
+            )
     return slot
 
 
@@ -123,17 +118,10 @@ def _read_pixel(line: U8, channels: Int, i: Int) -> Int:
 
 
 @compiled
-def _split_pairs(pairs: U64, lefts: U32, rights: U32) -> None:
-    """The pixels of a pair, once for all channels."""
-    for k in range(lefts.size):
-        lefts[k], rights[k] = np.uint32(pairs[k]), np.uint32(pairs[k] >> np.uint64(24))
-
-
-@compiled
-def _interpolate_samples(lefts: U32, rights: U32, shift: Int, weights: U32, values: U32) -> None:
+def _interpolate_samples(pairs: U64, shift: Int, weights: U32, values: U32) -> None:
     low = np.uint32(255)
     for k in range(values.size):
-        left, right = np.uint32(lefts[k] >> shift) & low, np.uint32(rights[k] >> shift) & low
+        left, right = np.uint32(pairs[k] >> shift) & low, np.uint32(pairs[k] >> (shift + np.uint64(24))) & low
         values[k] = np.uint32(np.uint32(left << np.uint32(12)) + np.uint32(np.uint32(right - left) * weights[k]))
 
 
@@ -151,18 +139,6 @@ def _accumulate_rows(top: U32, bottom: U32, weight_y: Int, first: bool, sums: U3
         sums[k] = (sums[k] & kept) + (_blend(top[k], bottom[k], weight_y) >> np.uint32(8))
 
 
-@compiled
-def _accumulate_two(
-    top: U32, bottom: U32, next_top: U32, next_bottom: U32, weight_y: Int, first: bool, sums: U32
-) -> None:
-    """The same for two samples along a row."""
-    kept = np.uint32(0 if first else 0xFFFFFFFF)
-    for k in range(sums.size):
-        one = _blend(top[k], bottom[k], weight_y) >> np.uint32(8)
-        other = _blend(next_top[k], next_bottom[k], weight_y) >> np.uint32(8)
-        sums[k] = (sums[k] & kept) + np.uint32(one + other)
-
-
 @inlined
 def _blend(top: Int, bottom: Int, weight_y: Int) -> Int:
     """Between two rows: 24 fraction bits. The product wraps, the sum does not."""
@@ -171,8 +147,8 @@ def _blend(top: Int, bottom: Int, weight_y: Int) -> Int:
 
 @compiled
 def _average(channels: Int, samples: Supersampling, begin: Int, end: Int, sums: U32, row: U16) -> None:
-    width, n, inverse = row.size // channels, end - begin, np.uint32(samples.inverse)  # that of several fits 32 bits
+    width, n = row.size // channels, end - begin
     for c in range(channels):
         values, totals = row[c * width + begin : c * width + end], sums[c * width : c * width + n]
         for k in range(n):
-            values[k] = np.uint16(average(np.uint64(totals[k]), np.uint64(inverse)))
+            values[k] = np.uint16(average(np.int64(totals[k]), samples.inverse))

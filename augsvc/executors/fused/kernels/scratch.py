@@ -48,7 +48,6 @@ class AlignedRows(NamedTuple):
     columns: U32  # T·W: the left one of the two pixels that a sample lies between
     weights: U32  # T·W
     pairs: U64  # T·W
-    halves: U32  # 2,T·W: the left and the right pixels of the pairs
     held: I64  # HELD_ROWS: the row of the source that each of `values` is
     values: U32  # HELD_ROWS,C·T·W
     sums: U32  # C·W
@@ -208,7 +207,6 @@ def allocate_aligned_rows(channels: Int, width: Int) -> AlignedRows:
         np.empty(size, np.uint32),
         np.empty(size, np.uint32),
         np.empty(size, np.uint64),
-        np.empty((2, size), np.uint32),
         np.empty(HELD_ROWS, np.int64),
         np.empty((HELD_ROWS, channels * size), np.uint32),
         np.empty(channels * width, np.uint32),
