@@ -10,9 +10,7 @@ import os
 import socket
 
 FIRST, END = 20_000, 32_000
-_places = itertools.count(
-    os.getpid() * 101
-)  # a prime above the ports of a cluster: workers have neighbouring process ids
+_places = itertools.count(101 * os.getpid())  # more than a cluster takes: workers have neighbouring process ids
 
 
 def choose_ports(how_many: int) -> list[int]:
