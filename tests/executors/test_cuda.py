@@ -4,6 +4,7 @@ Its pixels: test_grid.py (simulated), tests/test_gpu.py (real).
 """
 
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,10 +27,11 @@ CUDA = torch.device("cuda")
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Sets whether CUDA and numba-cuda are available."""
+    """Sets whether CUDA and numba-cuda are available; a device has 1 GiB."""
 
     def has(cuda, numba_cuda):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=1 << 30))
         monkeypatch.setattr(choice, "find_spec", lambda name: object() if numba_cuda else None)
 
     return has
@@ -63,6 +65,14 @@ def test_cuda_with_numba_cuda_is_fused_too(machine):
     executor = open_executor("fused", CUDA, None)
     assert isinstance(executor, FusedCudaExecutor)
     assert (executor.name, executor.traits) == ("fused", open_executor("fused", torch.device("cpu"), None).traits)
+
+
+@pytest.mark.parametrize(("mebibytes", "warnings"), [(1 << 10, 0), (1 << 22, 1)])
+def test_a_cache_above_the_device_memory_is_named(machine, caplog, mebibytes, warnings):
+    pytest.importorskip("numba_cuda")
+    machine(cuda=True, numba_cuda=True)
+    open_executor("fused", CUDA, None, device_cache_bytes=mebibytes << 20)
+    assert [record.name for record in caplog.records] == ["augsvc"] * warnings
 
 
 def test_arrays_on_the_host_are_refused_in_tuples_too():
