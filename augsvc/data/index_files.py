@@ -56,7 +56,8 @@ def hold(file: int) -> None:
 def remove_unused(path: Path) -> bool:
     """Whether an index could be removed: not while a process has it open."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        # for writing: NFS has exclusive locks of such files alone
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:

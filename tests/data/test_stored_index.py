@@ -1,5 +1,7 @@
 """The index of a folder on disk: a start with it serves what a start without it would, whatever has happened meanwhile."""
 
+import errno
+import fcntl
 import gc
 import logging
 import os
@@ -453,3 +455,31 @@ def test_a_copy_that_a_killed_start_has_left_is_removed_by_the_next_one(tmp_path
         assert (kept / "table.lance" / "data").exists(), "that of a start that goes on"
         alive.communicate("\n")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EBADF])
+def test_a_disk_without_locks_has_copies_too_and_none_is_removed(number, tmp_path, monkeypatch):
+    def refuse(file, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with temporary_folder(tmp_path) as first, temporary_folder(tmp_path) as second:
+        assert first != second and first.is_dir() and second.is_dir()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_gives_files_to_another_user_has_copies_too(tmp_path, monkeypatch):
+    """As NFS does for root."""
+    monkeypatch.setattr(os, "geteuid", lambda user=os.geteuid() + 1: user)
+    with temporary_folder(tmp_path) as first, temporary_folder(tmp_path) as second:
+        assert first.is_dir() and second.is_dir()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_copy_is_locked_by_a_file_whose_locks_hold_between_hosts(tmp_path):
+    """Those of folders are of one host on NFS; it has exclusive ones only of files that are open for writing."""
+    with temporary_folder(tmp_path) as folder:
+        names = {file for file in Path("/proc/self/fd").iterdir() if file.exists() and file.resolve().parent == folder}
+        (held,) = names
+        status = (Path("/proc/self/fdinfo") / held.name).read_text()
+        assert held.resolve().is_file() and "FLOCK" in status and "WRITE" in status

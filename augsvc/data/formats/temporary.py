@@ -7,14 +7,14 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
 from augsvc.data.private_folder import is_own
 
 _CHUNK_BYTES = 16 << 20  # of a copy
-_FOLDERS = "augsvc-copy-"
+_FOLDERS, _LOCK = "augsvc-copy-", ".lock"
 
 
 class Blob:
@@ -57,36 +57,60 @@ def copy_file(opened: BufferedReader, path: Path) -> None:
 def temporary_folder(parent: Path | None) -> Iterator[Path]:
     """A folder for the block; `parent`: None is that of temporary files. Raises OSError.
 
-    A process that is killed in the block leaves it: the next one that makes such a folder there removes it.
+    A process that is killed in the block leaves it: the next one that makes such a folder there removes it. One that goes on has
+    it locked, by a file: locks of folders do not hold between the hosts of a shared disk. On a disk without locks nothing is
+    removed.
     """
     root = Path(parent or tempfile.gettempdir())
     for path in root.glob(f"{_FOLDERS}*"):
-        if (lock := _lock(path)) is not None:
-            shutil.rmtree(path, ignore_errors=True)
-            os.close(lock)
-    while (lock := _lock(path := Path(tempfile.mkdtemp(dir=root, prefix=_FOLDERS)))) is None:
-        pass  # another process has taken it for one that was left
+        _remove_left(path)
+    path, lock = _make_locked(root)
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
-        os.close(lock)
+        _remove(path, lock)
 
 
-def _lock(path: Path) -> int | None:
-    """Opens and locks a folder of this user; None if another process has locked or removed it."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(file).st_nlink and is_own(os.fstat(file)):
-            return file
-    except OSError:
-        pass
-    os.close(file)
-    return None
+def _make_locked(root: Path) -> tuple[Path, int]:
+    """A new folder, and its open lock."""
+    while True:
+        path = Path(tempfile.mkdtemp(dir=root, prefix=_FOLDERS))
+        try:
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            path.rmdir()
+            raise
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = (path / _LOCK).exists()
+        except BlockingIOError:
+            is_ours = False
+        except OSError:  # without locks no process removes it
+            is_ours = True
+        if is_ours:
+            return path, lock
+        os.close(lock)  # between two calls above, another process has taken it for one that was left
+
+
+def _remove_left(path: Path) -> None:
+    """Removes a folder of this user that no process has locked."""
+    with suppress(OSError):
+        if not is_own(path.lstat()):
+            return
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+        else:
+            _remove(path, lock)
+
+
+def _remove(path: Path, lock: int) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    os.close(lock)
+    with suppress(OSError):
+        path.rmdir()  # NFS keeps an open file under another name until it is closed
 
 
 @contextmanager
