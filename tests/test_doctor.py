@@ -1,5 +1,6 @@
 """`augsvc doctor`: each line that can fail does, with its cure, and a sound set-up has none."""
 
+import errno
 import itertools
 import os
 import re
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 from augsvc.cli import app
 from augsvc.cli.doctor import Finding, check_packages, run_check
 from augsvc.cli.doctor_checks import CHECKS, check_dataset
+from augsvc.data.formats.image_folder import ImageFolderSettings
 from augsvc.data.uploads.folder import lock_uploads
 from augsvc.executors.fused.kernel_cache import code_digest
 from augsvc.settings import Settings
@@ -235,6 +237,20 @@ def test_built_in_datasets_without_their_package(monkeypatch):
 
     monkeypatch.setattr(f"{MODULE}.open_catalog", broken)
     fails("built-in datasets", "digits")
+
+
+def test_a_dataset_that_cannot_be_read_is_not_taken_for_a_folder_to_write_to(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(f"{MODULE}.newest_time", refuse)
+    write_image_folder(tmp_path / "pets", {"cat": 2, "dog": 1})
+    entry = ImageFolderSettings(format="image_folder", path=tmp_path / "pets")
+    (finding,) = run_check("dataset pets", partial(check_dataset, "pets", entry, Settings()))
+    cure = "check that it exists, and that this user may read it"
+    assert finding == Finding(
+        "failed", "dataset pets", f"{tmp_path / 'pets'} cannot be read (Permission denied): {cure}"
+    )
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def _find_disks(settings: Settings) -> Iterator[str]:
     if settings.uploads is not None:
         folders.append(("uploads.bytes", settings.uploads.path, settings.uploads.bytes))
     for name, folder, n_bytes in folders:
-        if folder is not None and n_bytes > (total := _disk_bytes(folder)):
+        if folder is not None and n_bytes > (total := _disk_bytes(folder)) > 0:  # 0: of a file system that does not say
             yield f"{name}: {mib(n_bytes)}, and the disk has {mib(total)} in all: lower it"
 
 

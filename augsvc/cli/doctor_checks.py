@@ -20,6 +20,7 @@ from augsvc.cli.open_files import fit_open_files
 from augsvc.cpus import cores
 from augsvc.data.catalog import open_catalog
 from augsvc.data.decoders.registry import DECODERS, probe_outcomes
+from augsvc.data.formats.files import explain_unreadable
 from augsvc.data.formats.format import DatasetFormat
 from augsvc.engine.memory_budget import BATCHES
 from augsvc.errors import Undecodable
@@ -144,6 +145,13 @@ def check_built_in(_: Settings, __: Warn) -> str:
 
 def check_dataset(name: str, entry: DatasetFormat, _: Settings, warn: Warn) -> str:
     """The dataset can be indexed and its first sample read; its files are not of the future."""
+    try:
+        return _open_dataset(name, entry, warn)
+    except OSError as err:
+        raise ValueError(explain_unreadable(err)) from err
+
+
+def _open_dataset(name: str, entry: DatasetFormat, warn: Warn) -> str:
     catalog = open_catalog({name: entry}, 0)  # which refuses the names of built-in ones
     sources = [
         source for source in catalog.sources() if name in (source.info.name, source.info.name.rpartition("/")[0])

@@ -13,6 +13,7 @@ from augsvc.data.builtin.shapes import Shapes
 from augsvc.data.builtin.tones import Tones
 from augsvc.data.cache import DECODING_BYTES, DecodedCache
 from augsvc.data.disk_cache import DiskCache
+from augsvc.data.formats.files import explain_unreadable
 from augsvc.data.formats.format import DatasetFormat
 from augsvc.data.source import PARTS, Changes, Source, Split
 from augsvc.errors import UnknownDataset
@@ -192,6 +193,8 @@ def open_catalog(
             opened[name] = dataset.open(name, cache)
         except ValueError as err:
             faults.append(str(err))
+        except OSError as err:
+            faults.append(f"dataset {name!r}: {explain_unreadable(err)}")
     if faults:
         raise ValueError("\n".join(faults))
     return Catalog(sources, cache, opened)

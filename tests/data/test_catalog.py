@@ -1,5 +1,8 @@
 """The catalog: which names there are, and who may take one."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -81,3 +84,18 @@ def test_a_name_twice_is_refused():
     sources = embedded()
     with pytest.raises(ValueError, match="two datasets"):
         Catalog([*sources, sources[0]], DecodedCache(0))
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [(errno.EACCES, "that it exists, and that this user may read it"), (errno.EIO, "the disk or the network")],
+)
+def test_an_error_of_the_system_is_a_line_for_its_dataset(number, cure, folder, monkeypatch):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number), "/data\x1b/cats")
+
+    monkeypatch.setattr(ImageFolderSettings, "open", refuse)
+    with pytest.raises(ValueError) as raised:
+        open_catalog({"mine": folder, "other": folder}, 0)
+    text = f": /data\\x1b/cats cannot be read ({os.strerror(number)}): check {cure}"
+    assert str(raised.value).split("\n") == [f"dataset {name!r}{text}" for name in ("mine", "other")]

@@ -470,7 +470,8 @@ def test_a_disk_without_locks_has_copies_too_and_none_is_removed(number, tmp_pat
 
 def test_a_disk_that_gives_files_to_another_user_has_copies_too(tmp_path, monkeypatch):
     """As NFS does for root."""
-    monkeypatch.setattr(os, "geteuid", lambda user=os.geteuid() + 1: user)
+    another = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: another)
     with temporary_folder(tmp_path) as first, temporary_folder(tmp_path) as second:
         assert first.is_dir() and second.is_dir()
     assert not list(tmp_path.iterdir())

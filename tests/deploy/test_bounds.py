@@ -1,6 +1,7 @@
 """Settings far above the machine, or above another setting that bounds them, are named at the start with the cure."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,11 @@ def test_what_another_setting_or_the_disk_bounds(fields, named):
     lines = list(find_excess(Settings(kernel_cache=None, **fields)))
     assert [line.partition(":")[0] for line in lines] == named
     assert all("lower it" in line for line in lines)
+
+
+def test_a_disk_that_does_not_say_its_size_bounds_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"total": 0})())
+    assert not list(find_excess(Settings(disk_cache=tmp_path, disk_cache_bytes=10**18)))
 
 
 def test_the_uploads_of_one_client_fit_those_of_all(tmp_path):

@@ -1,7 +1,9 @@
 """Recipes, saved files and disks that are not as they should be cost one line, not the machine."""
 
+import errno
 import json
 import math
+import os
 import re
 from types import SimpleNamespace
 
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 from augsvc_client.trainer.cli.main import app
 from augsvc_client.trainer.experiments import variants
 from augsvc_client.trainer.experiments.findings import load_findings
+from augsvc_client.trainer.files import describe_file_error
 from augsvc_client.trainer.recipe import load_recipe, parse_override, parse_recipe
 from augsvc_client.trainer.training.checkpoint import FILE_NAME, load_checkpoint
 
@@ -103,6 +106,31 @@ def test_several_processes_without_a_group_are_refused(tmp_path, monkeypatch, na
     result = CliRunner().invoke(app, ["--url", ABSENT, "--dataset", "a", "--out", str(tmp_path / "out")])
     assert result.exit_code == 2
     assert f"{name}=2" in result.output and "torchrun" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--url", ABSENT, "--recipe", "{}/none.yaml"], "{}/none.yaml: No such file or directory: check the name"),
+        (
+            ["test", f"{{}}/{'a' * 300}", "--url", ABSENT],
+            f"/{'a' * 300}/ensemble.json: File name too long: give a shorter name",
+        ),
+    ],
+)
+def test_an_error_of_a_file_is_words_with_a_cure(words, text, tmp_path):
+    (tmp_path / "file").touch()
+    words = [word.replace("{}", str(tmp_path)) for word in words]
+    result = CliRunner().invoke(app, [*words, *(["--out", str(tmp_path / "out")] if "--recipe" in words else [])])
+    assert result.exit_code == 2 and text.replace("{}", str(tmp_path)) in result.output
+    assert "Errno" not in result.output and "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC, errno.EROFS, errno.ENOTDIR, errno.EIO])
+def test_an_error_of_a_file_has_no_number(number):
+    text = describe_file_error(OSError(number, os.strerror(number), "/runs/a"))
+    assert text.startswith(f"/runs/a: {os.strerror(number)}") and "Errno" not in text
+    assert describe_file_error(OSError("of our own")) == "of our own"
 
 
 @pytest.mark.parametrize("n_bytes", [100, 30_000])

@@ -46,6 +46,19 @@ class StorageFault(ValueError):
         )
 
 
+def explain_unreadable(err: OSError) -> str:
+    """Why a file or folder of a dataset cannot be read, for the operator: without the number of the error, and with the cure."""
+    if not err.strerror:  # an error of our own, or of a library
+        return str(err) or type(err).__name__
+    named = f"{printable(os.fsdecode(err.filename))} cannot be read ({err.strerror})" if err.filename else err.strerror
+    cure = (
+        "that it exists, and that this user may read it"
+        if err.errno in (*ABSENT, *FORBIDDEN)
+        else "the disk or the network"
+    )
+    return f"{named}: check {cure}"
+
+
 class Identity(NamedTuple):
     """What tells without reading whether a file is still the indexed one."""
 

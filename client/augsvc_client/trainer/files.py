@@ -1,5 +1,6 @@
 """Files of a run: read up to a bound, replaced in one step."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -66,6 +67,26 @@ def _open_at_once(path: Path) -> int:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o666)
     os.set_blocking(descriptor, True)
     return descriptor
+
+
+def describe_file_error(err: OSError) -> str:
+    """An error of a file for people: its name, the reason without its number, and the cure."""
+    if not err.strerror:  # an error of our own
+        return str(err) or type(err).__name__
+    cures = {
+        errno.ENOENT: ": check the name",
+        errno.ENOTDIR: ": a part of the name is a file",
+        errno.EISDIR: ": give a file",
+        errno.EEXIST: ": give another name, or remove it",
+        errno.ENAMETOOLONG: ": give a shorter name",
+        errno.EACCES: ": check that this user may use it",
+        errno.EPERM: ": check that this user may use it",
+        errno.EROFS: ": give a place that can be written to",
+        errno.ENOSPC: ": free space on its disk",
+        errno.EDQUOT: ": free space on its disk",
+    }
+    name = "" if err.filename is None else f"{os.fsdecode(err.filename)}: "
+    return f"{name}{err.strerror}{cures.get(err.errno or 0, '')}"
 
 
 def describe_write_error(err: OSError, path: Path) -> OSError:

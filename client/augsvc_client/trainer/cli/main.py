@@ -19,6 +19,7 @@ from augsvc_client.errors import AugsvcError
 from augsvc_client.text import printable
 from augsvc_client.trainer.cli.plan import Ablated, Plan
 from augsvc_client.trainer.console import PlainConsole
+from augsvc_client.trainer.files import describe_file_error
 from augsvc_client.trainer.recipe import load_recipe, parse_override
 from augsvc_client.trainer.training.interrupt import Interrupted
 
@@ -211,7 +212,8 @@ def _errors_as_lines() -> Iterator[None]:
     try:
         yield
     except (AugsvcError, FloatingPointError, ValueError, OSError) as err:  # the second: the run diverged
-        lines = "\n".join(map(printable, str(err).splitlines()))
+        text = describe_file_error(err) if isinstance(err, OSError) else str(err)
+        lines = "\n".join(map(printable, text.splitlines()))
         shown = lines if len(lines) <= _LONGEST_MESSAGE else f"{lines[:_LONGEST_MESSAGE]} …"
         typer.secho(shown, err=True, fg="red")
         raise typer.Exit(2) from None
