@@ -60,7 +60,7 @@ class Comparison:
                 fields |= self.tune(self.recipe.override(fields), url, out / f"tuning-{name}.json", progress)
             variants[name] = Variant(fields, members=MEMBERS if name in self.ensembles else 1)
             if name == PLAIN and self.recipe.data.sample_rate is None:
-                variants[MACHINE] = Variant({"data.pipeline": []}, fit=fit_machine)
+                variants[MACHINE] = Variant({"data.pipeline": []}, fit=fit_machine, fit_values=GRID)
         if not seeds:
             return {}
         recipe, file, origin = (
@@ -196,7 +196,7 @@ def render_table(saved: Mapping[str, Any]) -> str:
 
 def _title(name: str, values: Mapping[str, Any]) -> str:
     """The name of a pipeline with the tuned values."""
-    fields = {name.partition(".")[2]: value for name, value in values.items() if name != "data.pipeline"}
+    fields = {name.partition(".")[2]: value for name, value in values.items() if name not in ("data.pipeline", "fit")}
     if "steps" in fields:
         del fields["epochs"]  # which follow
     tuned = ", ".join(f"{each} {value}" for each, value in fields.items())

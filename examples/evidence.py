@@ -25,7 +25,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from comparison import FILE_NAME, MACHINE, PLAIN, Comparison, Operations, render_table
+from comparison import FILE_NAME, GRID, MACHINE, PLAIN, Comparison, Operations, render_table
 from demo import exit_on_signal, server
 from records import ROOT, Source, describe_here, list_changes
 from rich.console import Console
@@ -161,7 +161,7 @@ def expand_pipeline(pipeline: str | Operations) -> list[dict[str, Any]]:
 
 def is_current(saved: Mapping[str, Any], key: str, task: Task) -> bool:
     """Whether the saved results under `key` are of this task's recipe, whose open fields a server has filled in, of its pipelines
-    and of its grid.
+    and of the grids.
     """
     if key not in saved:
         return False
@@ -175,6 +175,7 @@ def is_current(saved: Mapping[str, Any], key: str, task: Task) -> bool:
     pipelines = {PLAIN: PLAIN, **task.pipelines}
     return (
         same
+        and saved[key]["variants"].get(MACHINE, {"fit": GRID}).get("fit") == GRID
         and own.keys() == pipelines.keys()
         and all(own[name]["data.pipeline"] == expand_pipeline(pipeline) for name, pipeline in pipelines.items())
         and all(values[field] in points for values in own.values() for field, points in task.grid.items())

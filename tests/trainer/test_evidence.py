@@ -16,7 +16,7 @@ from augsvc_client import AugsvcError
 from augsvc_client.trainer.experiments import variants
 from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
-from augsvc_client.trainer.recipe import parse_override
+from augsvc_client.trainer.recipe import parse_override, parse_recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,6 +108,11 @@ def test_results_of_a_preset_or_a_grid_that_changed_are_stale(evidence, monkeypa
     other = replace(task, grid={**task.grid, "optimiser.lr": [0.5]})
     assert not evidence.is_current(saved, "digits-5", other)
     assert not evidence.is_current(saved, "digits-5", replace(task, pipelines={"light": "light"}))
+    machine = {
+        **saved["digits-5"],
+        "variants": {**saved["digits-5"]["variants"], evidence.MACHINE: {"fit": {"C": [1]}}},
+    }
+    assert not evidence.is_current({"digits-5": machine}, "digits-5", task)
     monkeypatch.setitem(evidence.TASKS, "digits-5", other)
     assert evidence.list_stale(saved) == ["digits, 5 of each: not shown, as its pipelines or settings are others now"]
     assert "digits" not in evidence.render_tables(saved)
@@ -247,6 +252,22 @@ def test_the_machine_reads_the_versions_that_networks_read(paired, comparison, u
     for versions in others[:2]:
         with pytest.raises(AugsvcError, match="version"):
             comparison.fit_machine(recipe, url, versions)
+
+
+def test_scores_of_the_machine_with_another_grid_are_not_those_of_this_one(
+    paired, comparison, url, tmp_path, monkeypatch, capsys
+):
+    def read(name="pairs.json"):
+        return json.loads((tmp_path / name).read_text())
+
+    machine = comparison.MACHINE
+    for C in (1e-6, 100):
+        monkeypatch.setattr(comparison, "GRID", {"C": [C], "gamma": ["scale"]})
+        paired.main(url, "digits", ["light"], tmp_path, 1, TINY)
+        assert read()["variants"][machine]["fit"] == comparison.GRID
+        assert read()["scores"][machine] == [comparison.fit_machine(parse_recipe(read()["recipe"]), url, {})]
+        shown = capsys.readouterr().out
+        assert f"{machine} #0" in shown and ("light #0" in shown) == (C < 1), "networks are reused"
 
 
 def test_plain_and_augmented_are_tuned_alike_on_other_samples(paired, url, tmp_path, capsys):

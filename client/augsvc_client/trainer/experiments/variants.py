@@ -42,12 +42,20 @@ Source = Mapping[str, Any]  # what a score was measured with
 class Variant:
     """Recipe fields that differ from those of the run, by dotted name; `members`: networks whose mean probabilities count.
 
-    `fit`: what gives the scores for a recipe, a server's URL and the versions of the datasets, in place of networks.
+    `fit`: what gives the scores for a recipe, a server's URL and the versions of the datasets, in place of networks;
+    `fit_values`: what its scores depend on besides, as JSON has it.
     """
 
     values: Mapping[str, object] = field(default_factory=dict)
     members: int = 1
     fit: Callable[[Recipe, str, Versions], Scores] | None = None
+    fit_values: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def saved(self) -> dict[str, Any]:
+        """All values as they are in a file, those of `fit` by the name "fit": saved scores are of equal ones."""
+        values = {**self.values, **({"fit": self.fit_values} if self.fit_values else {})}
+        return dict(json.loads(json.dumps(values)))
 
     def names(self, name: str) -> list[str]:
         """Of its scores: `name`, and of an ensemble's members "NAME #0", "NAME #1", …"""
@@ -150,7 +158,7 @@ def run_variants(
     if resume and file.exists():
         _reuse(record, file, variants)
     for name, variant in variants.items():
-        record.variants[name] = dict(variant.values)
+        record.variants[name] = variant.saved
         for each in variant.names(name):
             record.scores.setdefault(each, [])
             record.sources.setdefault(each, [])
@@ -236,7 +244,7 @@ def _reuse(record: Record, file: Path, variants: Mapping[str, Variant]) -> None:
     for name, values in saved.variants.items() if is_same else ():
         names = [name, *(each for each in saved.scores if each.startswith(f"{name} #"))]  # as Variant.names
         variant = variants.get(name)
-        if variant is not None and (values != json.loads(json.dumps(variant.values)) or names != variant.names(name)):
+        if variant is not None and (values != variant.saved or names != variant.names(name)):
             continue
         record.variants[name] = values
         whole = min(len(runs.get(each, ())) for runs in (saved.scores, saved.sources) for each in names)
