@@ -1,11 +1,13 @@
 """Every field of a recipe is really in effect: one case each, and a field without one fails; but for those of data."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
 import torch
 from rich.progress import Progress
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
@@ -473,3 +475,14 @@ def test_the_field_is_in_effect(name, url, tmp_path):
     case = globals().get(name.replace(".", "_"))
     assert case is not None, f"{name} has no case here"
     case(url, tmp_path)
+
+
+def test_initial_weights_may_come_with_tensors_that_the_network_has_not(tmp_path):
+    """Masks of other networks are often infinite, or of kinds that have no infinity."""
+    others = {"mask": torch.full((2, 2), -math.inf), "scales": torch.zeros(3).to(torch.float8_e4m3fn)}
+    network = nn.Linear(3, 2)
+    save_file({"weight": torch.ones(2, 3), "bias": torch.zeros(2), **others}, tmp_path / "a.safetensors")
+    assert load_matching(network, tmp_path / "a.safetensors") == [] and bool((network.weight == 1).all())
+    save_file({"weight": torch.full((2, 3), math.nan), **others}, tmp_path / "b.safetensors")
+    with pytest.raises(ValueError, match="not finite"):
+        load_matching(nn.Linear(3, 2), tmp_path / "b.safetensors")

@@ -6,7 +6,7 @@
 Installed packages register networks through entry points of the group `augsvc_client.models`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from math import prod
@@ -215,6 +215,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         model.load_state_dict({name: w.float() if w.dtype == torch.half else w for name, w in weights.items()})
     except RuntimeError as err:
         raise ValueError(f"{path} does not contain the weights of the network in model.json") from err
+    _require_finite(model.state_dict().values(), path)
 
 
 def load_matching(model: nn.Module, path: Path) -> list[str]:
@@ -231,6 +232,10 @@ def load_matching(model: nn.Module, path: Path) -> list[str]:
     if not fitting:
         raise ValueError(f"training.initial_weights: no tensor of {file} has the name and shape of one of this network")
     model.load_state_dict(fitting, strict=False)
+    try:
+        _require_finite([own[name] for name in fitting], file)  # own tensors, which now have the values
+    except ValueError as err:
+        raise ValueError(f"training.initial_weights: {err}") from err
     return [name for name in own if name not in fitting]
 
 
@@ -243,9 +248,13 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         weights: dict[str, torch.Tensor] = load_file(path)
     except (OSError, SafetensorError) as err:
         raise ValueError(f"{path} cannot be read as safetensors") from err
-    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
-        raise ValueError(f"{path} has weights that are not finite")
     return weights
+
+
+def _require_finite(loaded: Iterable[torch.Tensor], path: Path) -> None:
+    """Of what a network has taken from a file; other tensors there, e.g. masks, may have any value and kind."""
+    if not all(bool(tensor.isfinite().all()) for tensor in loaded):
+        raise ValueError(f"{path} has weights that are not finite")
 
 
 def _multiplications(model: nn.Module, inputs: Inputs) -> tuple[int, int]:
