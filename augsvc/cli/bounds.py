@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from augsvc.cli.memory import mib
@@ -51,11 +52,13 @@ def _find_disks(settings: Settings) -> Iterator[str]:
     if settings.uploads is not None:
         folders.append(("uploads.bytes", settings.uploads.path, settings.uploads.bytes))
     for name, folder, n_bytes in folders:
-        if folder is not None and n_bytes > (total := _disk_bytes(folder)) > 0:  # 0: of a file system that does not say
+        if folder is not None and n_bytes > (total := _disk_bytes(folder)) > 0:
             yield f"{name}: {mib(n_bytes)}, and the disk has {mib(total)} in all: lower it"
 
 
 def _disk_bytes(folder: Path) -> int:
-    """The size of the disk of a folder, which may not exist yet."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).total
+    """The size of the disk of a folder, which may not exist yet; 0 where it is not known: what uses the folder says why."""
+    with suppress(OSError):
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        return shutil.disk_usage(there).total
+    return 0

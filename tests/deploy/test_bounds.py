@@ -39,6 +39,11 @@ def test_a_disk_that_does_not_say_its_size_bounds_nothing(monkeypatch, tmp_path)
     assert not list(find_excess(Settings(disk_cache=tmp_path, disk_cache_bytes=10**18)))
 
 
+def test_a_folder_that_cannot_be_looked_at_ends_no_start_here(tmp_path):
+    """The cache says so, and the server goes on without it."""
+    assert not list(find_excess(Settings(disk_cache=tmp_path / ("a" * 300), disk_cache_bytes=10**18)))
+
+
 def test_the_uploads_of_one_client_fit_those_of_all(tmp_path):
     token = {"a": {"token": "a" * 16, "upload": "2GiB"}, "b": {"token": "b" * 16, "upload": "1GiB"}}
     (tmp_path / "tokens.yaml").write_text(yaml.safe_dump(token))
