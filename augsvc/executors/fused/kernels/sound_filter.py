@@ -126,10 +126,6 @@ def filter_lanes(clips: F32, rows: Rows, lengths: I64, coefficients: F64, block:
             _write_block(block, rows, begin, clips)
         else:
             _write_ends(block, rows, lengths, begin, clips)
-        if whole:
-            _write_block(block, rows, begin, clips)
-        else:
-            _write_ends(block, rows, lengths, begin, clips)
 
 
 @compiled
