@@ -4,7 +4,7 @@ Measured as the growth of the process at 4096 x 4096 x 3, rounded up.
 """
 
 from augsvc.ops.kinds.composition import Branches, Collage
-from augsvc.ops.kinds.image import TABLE_ENTRIES, Move, Tone, Warp
+from augsvc.ops.kinds.image import TABLE_ENTRIES, Filter, Move, Tone, Warp
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.kinds.opaque import Opaque
 from augsvc.planning.image_plan import Plan
@@ -14,6 +14,7 @@ _REFERENCE_BYTES = 28.0  # of an element of `kornia`: float32 images, before and
 _COLLAGE_ELEMENTS = 6.0  # of a collage, which has four times the canvas's, and of a tile
 _LOWERED_BYTES = 16.0  # of a table's entry, as a float and an integer
 _ARRAY_BYTES = 4.0  # the same in the kernels' array
+_MERGE_BYTES = 56.0  # the same while a table is lowered, and read through the one before
 
 
 def table_bytes(plan: Plan) -> float:
@@ -25,7 +26,9 @@ def table_bytes(plan: Plan) -> float:
     fixed = sum(not operation.statistics for operation in curves)
     planes = plan.canvas.channels if fixed < len(curves) else 1
     tables = fixed + (planes if fixed < len(curves) else 0)
-    return TABLE_ENTRIES * (_LOWERED_BYTES * tables + _ARRAY_BYTES * planes * (fixed + (fixed < len(curves))))
+    arrays = planes * (fixed + (fixed < len(curves)))
+    merged = planes if curves else 0
+    return TABLE_ENTRIES * (_LOWERED_BYTES * tables + _ARRAY_BYTES * arrays + _MERGE_BYTES * merged)
 
 
 def composition_bytes(plan: Plan, pixel_bytes: int) -> float:
@@ -51,8 +54,10 @@ def pass_bytes(plan: Plan, is_reference: bool) -> float:
 
 
 def _values(plan: Plan) -> int:
-    """Canvases of values of one sample: those that a later pass moves need another one to move to."""
+    """Canvases of values of one sample: one for a later pass or filter, or statistics; those that a later pass moves need
+    another one to move to.
+    """
     moves = any(plan.of_kind(pass_, kind) for pass_ in plan.passes[1:] for kind in (Move, Warp))
     has_opaque = any(isinstance(operation, Opaque) for operation in plan.operations)
-    measures = any(plan.statistics(pass_) for pass_ in plan.passes)
-    return 2 if moves else int(has_opaque or measures or len(plan.passes) > 1)
+    keeps = any(plan.statistics(pass_) or len(plan.of_kind(pass_, Filter)) > 1 for pass_ in plan.passes)
+    return 2 if moves else int(has_opaque or keeps or len(plan.passes) > 1)

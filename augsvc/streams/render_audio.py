@@ -21,6 +21,8 @@ from augsvc.timing import Stages
 from augsvc_client.decoding.resampling import fit_clip, resampled_length
 from augsvc_client.wire import TensorSpec
 
+_TOGETHER = 8  # clips of a thread that have a second track at once
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SoundRenderer:
@@ -72,10 +74,14 @@ class SoundRenderer:
         return self.executor.threads * max(1, self.executor.rows(clip.samples) // clip.channels)
 
     def working_bytes(self, count: int) -> int:
-        """Those of partners, and of opaque operations on every thread: clips are rendered in the memory of the batch."""
+        """Those of partners, of second tracks and one clip's padded samples on every thread, and of opaque operations: clips are
+        rendered in the memory of the batch.
+        """
         opaque = [op.working_bytes(self.plan.clip) for op in self.plan.operations if isinstance(op, SoundOpaque)]
-        partners = 4 * count * len(self.plan.partner_operations) * self.plan.elements
-        return partners + self.executor.threads * int(max(opaque, default=0.0))
+        partners = count * len(self.plan.partner_operations)
+        threads = self.executor.threads
+        tracks = min(count, self.rows, _TOGETHER * threads) + min(count, threads) if self.plan.operations else 0
+        return 4 * (partners + tracks) * self.plan.elements + threads * int(max(opaque, default=0.0))
 
     def fill(
         self,
