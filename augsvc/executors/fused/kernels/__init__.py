@@ -2,6 +2,7 @@
 
     args.py          kernel arguments: integers per sample, as NumPy arrays; the numbers' formats
     camera.py        a camera's row of integers, as named tuples
+    camera_rows.py   … of all samples, filled
     warp.py          the displacement of one canvas pixel
     edges.py         the fraction of a canvas pixel that shows its source, and the interval of a row's pixels that do
     sampling.py      one canvas pixel from its source
@@ -11,7 +12,7 @@
     hsv.py           one pixel through HSV
     noise.py         the laws of noise
     philox.py        one block of random numbers
-    cpu.py           passes on the CPU: ranges of samples, in the caller's thread
+    cpu.py           passes on the CPU: some samples, in the caller's thread
     scratch.py       a CPU thread's temporaries
     memory.py        bytes by address; copied, through a table or in reverse, on the CPU
     gather.py        a row of a canvas from its source, on the CPU
@@ -22,6 +23,7 @@
     rows.py          the same row through all later stages …
     row_filter.py    … and through its filter
     levels.py        images whose pixels stay whole, on the CPU, as bytes
+    level_tables.py  … their tables
     layout.py        … between pixels and planes, on the CPU
     median.py        medians of squares, on the CPU
     sorting.py       … of vectors, sorted by a network
@@ -34,6 +36,7 @@
     pixel_filter.py  … and through its filter
     sound.py         one sample of a clip through its steps, in float32; sound_cpu.py and sound_cuda.py run it
     sound_filter.py  sections over several clips at once, on the CPU, in lanes.py's vectors of eight
+    sound_speed.py   … and taps of a sample at another speed
     compiled.py      the compiler's options
 
 Nothing here imports from outside this folder, so that a digest of these files covers all that compiled code depends on.
