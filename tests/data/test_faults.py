@@ -21,6 +21,21 @@ def test_rows_that_differ_in_values_and_numbers_are_one_line_with_the_first_name
     assert lines(faults) == [f"{text}; likewise utt0001, utt0002 and 5,997 more"]
 
 
+def test_a_few_values_that_rows_share_have_a_line_each():
+    """A start that names one unknown class alone would be followed by one that names the next."""
+    faults, names = Faults(), ["dgo"] * 4 + ["brid", "hrose"] * 2
+    for line, name in enumerate(names, start=2):
+        faults.add(f"a.csv, line {line}: '{name}' is none of `classes`", row=f"line {line}")
+    assert lines(faults) == [
+        "a.csv, line 2: 'dgo' is none of `classes`; likewise line 3, line 4 and 1 more",
+        "a.csv, line 6: 'brid' is none of `classes`; likewise line 8",
+        "a.csv, line 7: 'hrose' is none of `classes`; likewise line 9",
+    ]
+    for line in range(20, 40):
+        faults.add(f"a.csv, line {line}: '{line}' is none of `classes`", row=f"line {line}")
+    assert lines(faults) == ["a.csv, line 2: 'dgo' is none of `classes`; likewise line 3, line 4 and 25 more"]
+
+
 def test_few_are_all_named():
     faults = Faults()
     for line in (3, 5):

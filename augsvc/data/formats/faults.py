@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 
 MOST_FAULTS = 20  # that are named; the others are counted
 MOST_ROWS = 3  # that are named of those with the same fault
-_PARTICULAR = re.compile(r"""(?<!column )(?:'[^']*'|"[^"]*")|\d[\d.,]*""")  # to a row: its values and numbers
+MOST_VALUES = 5  # of rows with the same fault that are separate lines, where rows share them: names of classes
+_VALUE = re.compile(r"""(?<!column )(?:'[^']*'|"[^"]*")""")
+_PARTICULAR = re.compile(rf"{_VALUE.pattern}|\d[\d.,]*")  # to a row: its values and numbers
 
 
 @dataclass(slots=True)
@@ -17,6 +20,18 @@ class _Fault:
     text: str
     count: int = 0
     rows: list[str] = field(default_factory=list)  # the next ones
+    by_value: "dict[tuple[str, ...], _Fault]" = field(default_factory=dict)  # the first ones and one more
+
+    def add(self, row: str) -> None:
+        """One more row, if it has a name."""
+        self.count += 1
+        if row and 1 < self.count <= MOST_ROWS:
+            self.rows.append(row)
+
+    def lines(self) -> Iterator[str]:
+        """One, or one for each value."""
+        is_shared = 1 < len(self.by_value) <= MOST_VALUES and len(self.by_value) < self.count
+        yield from map(str, self.by_value.values() if is_shared else [self])
 
     def __str__(self) -> str:
         if not self.rows:
@@ -27,7 +42,9 @@ class _Fault:
 
 
 class Faults:
-    """Collects faults while the files are read on. Rows that differ in values and numbers alone are one line, with a count."""
+    """Collects faults while the files are read on. Rows that differ in values and numbers alone are one line, with a count;
+    but for a few values that rows share, which have a line each.
+    """
 
     def __init__(self) -> None:
         self._faults: dict[str, _Fault] = {}
@@ -40,14 +57,16 @@ class Faults:
     def add(self, text: str, row: str = "") -> None:
         """One fault, with its file and the position in it; `row`: the part of the text that names the row."""
         self._count += 1
-        form = _PARTICULAR.sub("…", text.replace(row, "…")) if row else text
+        general = text.replace(row, "…") if row else text
+        form = _PARTICULAR.sub("…", general) if row else text
         if form not in self._faults and len(self._faults) == MOST_FAULTS:
             self._n_unnamed += 1
             return
         fault = self._faults.setdefault(form, _Fault(text))
-        fault.count += 1
-        if row and 1 < fault.count <= MOST_ROWS:
-            fault.rows.append(row)
+        fault.add(row)
+        values = tuple(_VALUE.findall(general)) if row else ()
+        if values in fault.by_value or len(fault.by_value) <= MOST_VALUES:
+            fault.by_value.setdefault(values, _Fault(text)).add(row)
 
     @contextmanager
     def collect(self, where: str = "", row: str = "") -> Iterator[None]:
@@ -66,4 +85,4 @@ class Faults:
         """
         if self._faults:
             more = [f"and {self._n_unnamed:,} more such faults"] if self._n_unnamed else []
-            raise ValueError("\n".join([*map(str, self._faults.values()), *more]))
+            raise ValueError("\n".join([*chain.from_iterable(fault.lines() for fault in self._faults.values()), *more]))
