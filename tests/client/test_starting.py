@@ -45,6 +45,15 @@ def test_a_start_that_makes_progress_is_waited_for(starting):
     assert len(replica.requests) == 11
 
 
+def test_a_start_that_begins_late_in_the_wait_is_waited_for(starting):
+    """A server that was not there is there now: it is further than ever."""
+    client, replica = starting(
+        [("draining", None), ("draining", None), *(at("kernels", done) for done in range(5)), None]
+    )
+    client.stream(SPEC)
+    assert len(replica.requests) == 8
+
+
 def test_a_start_without_progress_is_abandoned_after_the_wait(starting):
     client, replica = starting([at("kernels", 3)])
     with pytest.raises(ServerUnavailable, match="no good response within 250 s of the last progress of a start"):

@@ -102,9 +102,8 @@ class RetryState:
         self._causes: dict[Replica, str] = {}
         self._concrete_causes: dict[Replica, str] = {}  # all but timeouts
         self._not_before_s: dict[Replica, float] = {}
-        self._furthest: dict[
-            tuple[Replica, str], int
-        ] = {}  # in each step of a start; one that begins again does not count
+        # in each step of a start; one that begins again does not count
+        self._furthest: dict[tuple[Replica, str], int] = {}
         self._there: dict[Replica, Mapping[str, str]] = {}
         self._mismatched: set[Replica] = set()
         self._refusals: dict[Replica, RequestRefused] = {}
@@ -169,7 +168,7 @@ class RetryState:
     def _note_start(self, replica: Replica, start: Start) -> None:
         """The call has its whole time again when the start of a server is further than ever: kernels compile for minutes."""
         if start.done > self._furthest.get((replica, start.step), -1):
-            if self._furthest:  # else it is the first that is heard of it
+            if self._furthest or self._causes:  # else the call has just begun
                 self._end_s = min(time.monotonic() + self._wait_s, self._last_end_s)
             self._furthest[replica, start.step] = start.done
 
