@@ -77,5 +77,5 @@ def _report_decoding(settings: Settings, spare: int, why: str) -> None:
 
 
 def mib(n_bytes: int) -> str:
-    """For messages."""
-    return f"{n_bytes >> 20}MiB"
+    """For messages; less than 1 MiB in bytes."""
+    return f"{n_bytes >> 20}MiB" if n_bytes >= 1 << 20 or not n_bytes else f"{n_bytes} bytes"

@@ -52,6 +52,14 @@ def test_the_uploads_of_one_client_fit_those_of_all(tmp_path):
     assert line.startswith("tokens_file, 'a': upload is 2048MiB") and "raise uploads.bytes" in line
 
 
+def test_small_numbers_are_not_0_mib(tmp_path):
+    (tmp_path / "tokens.yaml").write_text(yaml.safe_dump({"a": {"token": "a" * 16, "upload": 2000}}))
+    (line,) = find_excess(
+        Settings(tokens_file=tmp_path / "tokens.yaml", uploads=UploadSettings(path=tmp_path, bytes=1000))
+    )
+    assert "upload is 2000 bytes" in line and "is 1000 bytes" in line
+
+
 @pytest.mark.parametrize("name", ["max_batch_bytes", "cache_bytes"])
 def test_memory_that_no_machine_has_is_named_without_a_limit_too(name, caplog):
     with caplog.at_level(logging.WARNING, "augsvc"):
