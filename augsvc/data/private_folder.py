@@ -26,7 +26,7 @@ def explain_unusable(err: OSError) -> str:
     """Why a folder or a file in it cannot be used, for the operator: without the number of the error, and with the cure."""
     if not err.strerror:  # an error of our own, which has it
         return str(err) or type(err).__name__
-    named = f"{printable(os.fsdecode(err.filename))} cannot be used ({err.strerror})" if err.filename else err.strerror
+    named = f"{printable(str(err.filename))} cannot be used ({err.strerror})" if err.filename else err.strerror
     cure = (
         "free space on its disk"
         if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -11,7 +11,10 @@ from augsvc.data.cache import DecodedCache
 from augsvc.data.catalog import Catalog, embedded, open_catalog
 from augsvc.data.decoders.registry import DECODERS
 from augsvc.data.formats.audio_folder import AudioFolderSettings
+from augsvc.data.formats.dataset_root import name_faults
+from augsvc.data.formats.files import explain_unreadable
 from augsvc.data.formats.image_folder import ImageFolderSettings
+from augsvc.data.private_folder import explain_unusable
 from augsvc.errors import UnknownDataset
 from tests.data.sounds import VALID
 
@@ -99,3 +102,18 @@ def test_an_error_of_the_system_is_a_line_for_its_dataset(number, cure, folder, 
         open_catalog({"mine": folder, "other": folder}, 0)
     text = f": /data\\x1b/cats cannot be read ({os.strerror(number)}): check {cure}"
     assert str(raised.value).split("\n") == [f"dataset {name!r}{text}" for name in ("mine", "other")]
+
+
+def test_all_formats_say_it_alike():
+    with pytest.raises(ValueError) as raised, name_faults("mine"):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/data/cats")
+    assert str(raised.value).startswith(
+        "dataset 'mine': /data/cats cannot be read (Permission denied): check that it exists"
+    )
+
+
+@pytest.mark.parametrize("explain", [explain_unreadable, explain_unusable])
+def test_an_error_of_an_open_file_has_its_number_as_its_name(explain):
+    with pytest.raises(OSError) as raised:
+        os.statvfs(1 << 20)
+    assert isinstance(raised.value.filename, int) and "Bad file descriptor" in explain(raised.value)

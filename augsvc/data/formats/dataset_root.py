@@ -22,6 +22,7 @@ from augsvc.data.formats.files import (
     IDENTITY,
     Identity,
     NotIndexed,
+    explain_unreadable,
     is_folder,
     list_entries,
     open_below,
@@ -47,8 +48,7 @@ def name_faults(dataset: str) -> Iterator[None]:
     try:
         yield
     except OSError as err:
-        path = printable(str(err.filename or "a file"))
-        raise ValueError(f"dataset {dataset!r}: {path} cannot be read ({err.strerror})") from err
+        raise ValueError(f"dataset {dataset!r}: {explain_unreadable(err)}") from err
     except MemoryError as err:
         raise ValueError(f"dataset {dataset!r}: it does not fit in memory") from err
     except ValueError as err:

@@ -50,7 +50,7 @@ def explain_unreadable(err: OSError) -> str:
     """Why a file or folder of a dataset cannot be read, for the operator: without the number of the error, and with the cure."""
     if not err.strerror:  # an error of our own, or of a library
         return str(err) or type(err).__name__
-    named = f"{printable(os.fsdecode(err.filename))} cannot be read ({err.strerror})" if err.filename else err.strerror
+    named = f"{printable(str(err.filename or 'a file'))} cannot be read ({err.strerror})"
     cure = (
         "that it exists, and that this user may read it"
         if err.errno in (*ABSENT, *FORBIDDEN)

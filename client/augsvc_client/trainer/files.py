@@ -85,7 +85,7 @@ def describe_file_error(err: OSError) -> str:
         errno.ENOSPC: ": free space on its disk",
         errno.EDQUOT: ": free space on its disk",
     }
-    name = "" if err.filename is None else f"{os.fsdecode(err.filename)}: "
+    name = "" if err.filename is None else f"{err.filename}: "
     return f"{name}{err.strerror}{cures.get(err.errno or 0, '')}"
 
 
