@@ -22,6 +22,7 @@ from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.models import build as models
 from augsvc_client.trainer.models.build import Inputs, build_model
 from augsvc_client.trainer.recipe import ModelChoice, parse_recipe
+from augsvc_client.trainer.report import page
 from augsvc_client.trainer.report.html import Table, document
 from augsvc_client.trainer.report.measurements import (
     Measurements,
@@ -39,8 +40,9 @@ from augsvc_client.trainer.report.samples import (
     measure_overlap,
 )
 from augsvc_client.trainer.report.tables import markdown_table
+from augsvc_client.trainer.training.data import test_loader as load_test
 from augsvc_client.trainer.training.device import use_threads
-from augsvc_client.trainer.training.evaluate import Predictions, compute_calibration
+from augsvc_client.trainer.training.evaluate import Predictions, compute_calibration, predict
 
 VOID = {"meta", "img", "source"}
 ORDERS = PoolingTimes(25, 2.0, 5.0, (2.2, 2.5, 2.7))
@@ -216,6 +218,24 @@ def test_a_page_of_a_tiny_test_set(outcome, samples):
     assert outcome.summary()["best_of_looks"] == {}, "nothing was chosen"
 
 
+@pytest.mark.parametrize(
+    "subset", [{"fold": [0, 5]}, {"fraction": 0.98}, {"per_class": 30, "classes": ["8", "3"]}], ids=str
+)
+def test_worst_errors_of_a_subset_are_the_samples_predicted_wrong(outcome, monkeypatch, subset):
+    shown = []
+    monkeypatch.setattr(page, "draw_errors", lambda images, captions: shown.append(images) or b"")
+    recipe = outcome.recipe.override({"evaluation.tests": {"held out": {"dataset": "digits/train", "subset": subset}}})
+    with load_test(recipe, outcome.url, "held out") as loader:
+        found = predict(outcome.model, loader)
+    render_run_page(replace(outcome, recipe=recipe, predictions={"held out": found}))
+    wrong = found.index[found.worst_errors(12)]
+    assert len(wrong) == 12
+    whole = {"dataset": "digits/train", "size": [16, 16], "pipeline": "none", "shuffle": False}
+    with Client(outcome.url) as client:
+        stream = client.stream(whole)
+        np.testing.assert_array_equal(np.concatenate(shown), [stream.batch(0, i, 1)["image"][0] for i in wrong])
+
+
 def rows(outcome, measured=MEASURED, **more):
     return list(review_practices(Run(outcome=outcome, measured=measured, **more)).values())
 
@@ -362,8 +382,8 @@ def test_a_variant_that_diverged_has_no_difference():
 
 def test_a_table_is_the_same_in_html_and_markdown():
     table = [["kind", "gain"], ["a < b", "+1 %"]]
-    page = document("", {"": [Table(table, wrap=True)]})
-    assert "<th>gain</th>" in page
-    assert "<tr><td>a &lt; b</td><td>+1 %</td></tr>" in page
-    assert '<table class="wrap">' in page
+    text = document("", {"": [Table(table, wrap=True)]})
+    assert "<th>gain</th>" in text
+    assert "<tr><td>a &lt; b</td><td>+1 %</td></tr>" in text
+    assert '<table class="wrap">' in text
     assert markdown_table(table) == "| kind | gain |\n| --- | --- |\n| a < b | +1 % |"

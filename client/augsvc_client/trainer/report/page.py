@@ -20,7 +20,7 @@ from augsvc_client.trainer.report.html import Figure, Table, document
 from augsvc_client.trainer.report.measurements import Measurements, measure
 from augsvc_client.trainer.report.practices import Run, review_practices
 from augsvc_client.trainer.report.tables import score_rows
-from augsvc_client.trainer.training.data import test_loader
+from augsvc_client.trainer.training.data import read_positions, test_loader
 from augsvc_client.trainer.training.evaluate import Predictions, compute_calibration
 
 _SHOWN_ERRORS = 12
@@ -99,7 +99,8 @@ def _worst_errors(outcome: Outcome, name: str, predictions: Predictions) -> list
     if not len(rows):
         return []
     with test_loader(outcome.recipe, outcome.url, name, versions=outcome.versions) as loader:
-        images = np.concatenate([loader.stream.batch(0, int(predictions.index[row]), 1)["image"] for row in rows])
+        positions = read_positions(loader.stream, predictions.index[rows])
+        images = np.concatenate([loader.stream.batch(0, position, 1)["image"] for position in positions])
     classes = outcome.classes
     captions = [
         " → ".join(figure_text(classes[indices[row]]) for indices in (predictions.label, predictions.predicted))

@@ -149,6 +149,14 @@ def read_order(stream: Stream, epoch: int) -> npt.NDArray[np.int64]:
     return _read_column(stream, epoch, "index")
 
 
+def read_positions(stream: Stream, indices: npt.NDArray[np.int64]) -> list[int]:
+    """The positions in epoch 0 of samples of that epoch, by their dataset indices (N,)."""
+    if not stream.spec["shuffle"] and stream.spec.get("subset") is None:
+        return [int(index) for index in indices]  # without a request for the order of a large dataset
+    positions = {index: position for position, index in enumerate(read_order(stream, 0).tolist())}
+    return [positions[index] for index in indices.tolist()]
+
+
 def class_weights(recipe: Recipe, stream: Stream, names: Sequence[str]) -> Sequence[float] | None:
     """`training.class_weights` as numbers: balanced is N/(K·n) for a class of n samples, as in scikit-learn.
 
