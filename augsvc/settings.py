@@ -175,21 +175,29 @@ class Settings(BaseSettings):
         if self.tokens_file is None:
             return {}
         entries = _read_yaml(self.tokens_file)
-        for name in entries:
+        where = f"tokens_file {self.tokens_file}"
+        tokens = {}
+        for number, (name, entry) in enumerate(entries.items(), start=1):
             if not (isinstance(name, str) and name and name.isprintable()):  # `1`, `no` and `~` are no text in YAML
+                raise ValueError(f"{where}: {name!r} is no client name: a name is printable text, in quotes if need be")
+            try:
+                tokens[name] = TokenEntry.model_validate(entry)
+            except ValidationError as err:
+                # a plain value may be a name whose key is the token
+                shown = f"entry {name!r}" if isinstance(entry, dict) else f"entry {number}"
+                fields = [finding["loc"][0] for finding in err.errors(include_input=False) if finding["loc"]]
+                wrong = next((f": `{field}`" for field in fields if field in TokenEntry.model_fields), "")
                 raise ValueError(
-                    f"tokens_file: {name!r} is no client name: a name is printable text, in quotes if need be"
-                )
-        try:
-            tokens = {name: TokenEntry.model_validate(entry) for name, entry in entries.items()}
-        except ValidationError as err:
-            raise ValueError(
-                "tokens_file: each entry is a client name with `token:` (at least 16 visible ASCII characters) and, "
-                "optionally, `bytes_per_s:` and `upload:` (bytes above 0), `engine_fraction:` (above 0, at most 1) and "
-                "`operator:` (true or false)"
-            ) from err
-        if not tokens or len({entry.token for entry in tokens.values()}) < len(tokens):
-            raise ValueError("tokens_file: give at least one token, and a different one to each client")
+                    f"{where}, {shown}{wrong} is not valid: each entry is a client name with `token:` (at least 16 visible "
+                    "ASCII characters) and, optionally, `bytes_per_s:` and `upload:` (bytes above 0), `engine_fraction:` "
+                    "(above 0, at most 1) and `operator:` (true or false)"
+                ) from err
+        if not tokens:
+            raise ValueError(f"{where}: give at least one token")
+        owners: dict[SecretStr, str] = {}
+        for name, entry in tokens.items():
+            if (other := owners.setdefault(entry.token, name)) != name:
+                raise ValueError(f"{where}: {other!r} and {name!r} have one token: give a different one to each client")
         return tokens
 
 

@@ -193,15 +193,20 @@ def explain_finding(
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name, or nothing: names that have it as a word, else the most similar one, else names around it."""
+    """A hint for an unknown name with the `nearest_names`, or nothing."""
+    matches = nearest_names(name, known)
+    return f"; did you mean {printable(' or '.join(matches))}?" if matches else ""
+
+
+def nearest_names(name: str, known: Iterable[str]) -> list[str]:
+    """A few names that have an unknown one as a word, else the most similar one, else names around it."""
     known = list(known)
     simple = simplify(name)
     words = [entry for entry in known if f"_{simple}_" in f"_{simplify(entry)}_"]
     close = get_close_matches(simple, map(simplify, known), n=1)
     similar = [entry for entry in known if simplify(entry) in close][:1]
     around = [entry for entry in known if len(simple) >= _MIN_PART and simple in simplify(entry)]
-    matches = (words or similar or around)[:_MAX_HINTS]
-    return f"; did you mean {printable(' or '.join(matches))}?" if matches else ""
+    return (words or similar or around)[:_MAX_HINTS]
 
 
 def simplify(name: str) -> str:

@@ -18,7 +18,10 @@ from augsvc.data.formats.format import DatasetFormat
 from augsvc.data.source import PARTS, Changes, Source, Split
 from augsvc.errors import UnknownDataset
 from augsvc.numerics.color_statistics import ColorStatistics, parse_statistics
-from augsvc.validation import nearest
+from augsvc.validation import nearest_names
+
+MAX_NAME = 100  # characters of an unknown name that a message repeats
+_MAX_HINTS = 3  # names in a hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class Catalog:
         """
         if (source := self.find(name)) is None:
             hint = self.suggest(name) or "; GET /v1/datasets lists them"
-            raise UnknownDataset(f"no dataset has this name{hint}", field="dataset")
+            raise UnknownDataset(f"no dataset has this name: {name[:MAX_NAME]!r}{hint}", field="dataset")
         return source
 
     def find(self, name: str) -> Source | None:
@@ -127,12 +130,15 @@ class Catalog:
         return source.info.media if source else None
 
     def suggest(self, name: str) -> str:
-        """A hint for an unknown name: the splits of one that lacks them, or the nearest names; empty without any."""
-        whole = name.partition("/")[0]
-        names = (whole, *(f"{whole}/{split}" for split in PARTS))
-        if splits := [known for known in names if known in self._sources]:
-            return f"; did you mean {' or '.join(splits)}?"
-        return nearest(name, self._sources)
+        """A hint for an unknown name, or nothing: the named split of the dataset of that name or a similar one, else all."""
+        whole, _, split = name[:MAX_NAME].partition("/")
+        own = {known.partition("/")[0]: None for known in self._sources}
+        bases = [whole] if whole in own else nearest_names(whole, own)
+        exact = [f"{base}/{split}" for base in bases if f"{base}/{split}" in self._sources]
+        listed = [f"{base}{part}" for base in bases for part in ("", *(f"/{part}" for part in PARTS))]
+        others = [known for known in self._sources if known.partition("/")[0] in bases]
+        names = exact or [known for known in listed if known in self._sources] or others
+        return f"; did you mean {' or '.join(names[:_MAX_HINTS])}?" if names else ""
 
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""

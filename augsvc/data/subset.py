@@ -31,11 +31,14 @@ from augsvc.data.source import Source
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.rng import MAX_SEED, SUBSET_KEY, philox4x32, seed_key
 from augsvc.validation import nearest
+from augsvc_client.text import printable
 
 MAX_BYTES = 128 << 20  # eight subsets of 100 million samples
 MIN_KEPT = 4  # of them, however large: a stream asks for its own at every batch
 _COMPACT_BYTES = 1 << 20  # of an array, above which members are kept as bits
 MAX_FOLDS = 1000
+MAX_CLASS_NAME = 100  # characters of a class that a message repeats
+_MOST_CLASSES = 8  # named where none is similar
 
 Integer = Annotated[int, Field(gt=-MAX_SEED, lt=MAX_SEED, strict=True)]  # JSON's exact ones
 Value = StrictStr | StrictBool | Integer | StrictFloat
@@ -221,7 +224,8 @@ def subset_members(source: Source, subset: Subset) -> I64:
     if subset.per_class is not None:
         members = members[labels[members] >= 0]
         wanted = range(len(source.info.classes)) if chosen is None else chosen
-        _require_enough(np.bincount(labels[members], minlength=len(source.info.classes)), wanted, subset.per_class)
+        counts = np.bincount(labels[members], minlength=len(source.info.classes))
+        _require_enough(counts, wanted, source.info.classes, subset.per_class)
     if subset.per_class is not None or subset.fraction is not None:
         members = members[_first_of_each(labels[members], numbers[members], subset)]
     if not len(members):
@@ -242,9 +246,18 @@ def _chosen_classes(source: Source, labels: I64, subset: Subset) -> Sequence[int
         return None
     known = {name: label for label, name in enumerate(source.info.classes)}
     if unknown := [name for name in subset.classes if name not in known]:
-        hint = nearest(unknown[0], known) or "; `classes` in GET /v1/datasets lists them"
-        raise SpecInvalid(f"the dataset has no class {unknown[0][:100]!r}{hint}", field="subset.classes")
+        raise SpecInvalid(explain_class(unknown[0], source.info.classes), field="subset.classes")
     return sorted({known[name] for name in subset.classes})
+
+
+def explain_class(name: str, classes: Sequence[str]) -> str:
+    """What to say of a class that the dataset does not have: similar ones, else the first few."""
+    hint = nearest(name[:MAX_CLASS_NAME], classes)
+    if not hint:
+        listed = ", ".join(label[:MAX_CLASS_NAME] for label in classes[:_MOST_CLASSES])
+        more = f" and {len(classes) - _MOST_CLASSES:,} more" if len(classes) > _MOST_CLASSES else ""
+        hint = f"; it has {printable(listed)}{more}"
+    return f"the dataset has no class {name[:MAX_CLASS_NAME]!r}{hint}"
 
 
 def _matching(source: Source, name: str, condition: object) -> Bools:
@@ -284,10 +297,17 @@ def _folds(labels: I64, numbers: U64, folds: int) -> I64:
     return fold
 
 
-def _require_enough(counts: I64, labels: Sequence[int], per_class: int) -> None:
+def _require_enough(counts: I64, labels: Sequence[int], classes: Sequence[str], per_class: int) -> None:
     scarce = min(labels, key=lambda label: int(counts[label]))
-    if counts[scarce] < per_class:
-        raise SpecInvalid(f"class {scarce} has only {counts[scarce]} samples", field="subset.per_class")
+    if (count := int(counts[scarce])) >= per_class:
+        return
+    name = repr(classes[scarce][:MAX_CLASS_NAME])
+    if not count:
+        text = f"class {name} has no samples here: remove it (an empty folder?), or name the other ones in `classes`"
+    else:
+        unit = "sample" if count == 1 else "samples"
+        text = f"class {name} has only {count} {unit}: ask for at most {count}, or name classes with more in `classes`"
+    raise SpecInvalid(text, field="subset.per_class")
 
 
 def _first_of_each(labels: I64, numbers: U64, subset: Subset) -> I64:

@@ -55,7 +55,8 @@ class Limits:
         most = int(self.max_batch_s / seconds) * executor.threads
         if count > most:
             raise BatchTooLarge(
-                f"a batch of this pipeline has at most {most} samples here, each an estimated {seconds:.2g} s",
+                f"a batch of this pipeline has at most {most} samples here, each an estimated {seconds:.2g} s: "
+                "reduce the batch size, the size or the number of operations",
                 field=field,
             )
 
@@ -86,6 +87,11 @@ class Limits:
         size = stream.layout.size(count)
         if size > self.max_batch_bytes:
             most = (self.max_batch_bytes - stream.layout.size(0)) // stream.layout.row_bytes
-            raise BatchTooLarge(f"a batch of this stream has at most {max(most, 0)} samples here", field="count")
+            cure = f"ask for at most {most} (batch_size=)" if most > 0 else "reduce the size"
+            raise BatchTooLarge(
+                f"a batch of this stream has at most {max(most, 0)} samples here: {cure}, or the server's operator raises "
+                "max_batch_bytes",
+                field="count",
+            )
         seconds = self.sample_seconds(stream.plan, executor, views=stream.spec.views)
         self.require_seconds(count, seconds, executor, field="count")

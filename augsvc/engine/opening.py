@@ -8,7 +8,7 @@ from itertools import islice, product
 from threading import Lock
 from weakref import WeakValueDictionary
 
-from augsvc.data.catalog import Catalog, Replacement
+from augsvc.data.catalog import MAX_NAME, Catalog, Replacement
 from augsvc.data.mixture import Mixture
 from augsvc.data.source import Source
 from augsvc.data.subset import Subsets
@@ -37,7 +37,7 @@ def find_partners(spec: StreamSpec, catalog: Catalog) -> dict[str, Source]:
     for dataset, field in partner_datasets(spec.pipeline).items():
         if (source := catalog.find(dataset)) is None:
             hint = catalog.suggest(dataset) or "; GET /v1/datasets lists them"
-            raise UnknownDataset(f"{field}: no dataset has this name{hint}", field=field)
+            raise UnknownDataset(f"{field}: no dataset has this name: {dataset[:MAX_NAME]!r}{hint}", field=field)
         others[dataset] = source
     return others
 

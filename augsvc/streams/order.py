@@ -14,7 +14,7 @@ import numpy as np
 from augsvc.arrays import I64
 from augsvc.data.mixture import Mixture
 from augsvc.data.source import Source
-from augsvc.data.subset import Members, Subsets
+from augsvc.data.subset import Members, Subsets, explain_class
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.block_order import BlockOrder
 from augsvc.numerics.bucket_order import BucketOrder
@@ -132,7 +132,5 @@ def _class_shares(weights: str | Mapping[str, float], sizes: I64, classes: Seque
     if isinstance(weights, str):
         return [Fraction(1)] * len(sizes)
     if unknown := [name for name in weights if name not in set(classes)]:
-        raise SpecInvalid(
-            f"the dataset has no class {unknown[0][:100]!r}; `classes` in GET /v1/datasets lists them", field="weights"
-        )
+        raise SpecInvalid(explain_class(unknown[0], classes), field="weights")
     return [Fraction(weights.get(name, 1.0)) * int(size) for name, size in zip(classes, sizes, strict=True)]

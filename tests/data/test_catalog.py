@@ -117,3 +117,27 @@ def test_an_error_of_an_open_file_has_its_number_as_its_name(explain):
     with pytest.raises(OSError) as raised:
         os.statvfs(1 << 20)
     assert isinstance(raised.value.filename, int) and "Bad file descriptor" in explain(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("flower/train", "; did you mean flowers/train?"),
+        ("flower", "; did you mean flowers/train or flowers/test?"),
+        ("flowers/val", "; did you mean flowers/train or flowers/test?"),
+        ("Flowers-train", "; did you mean flowers/train or flowers/test?"),
+        ("digit/test", "; did you mean digits/test?"),
+        ("tone", "; did you mean tones/train or tones/test?"),
+        ("nope", "; GET /v1/datasets lists them"),
+        ("zebras/train", "; GET /v1/datasets lists them"),
+        ("\x1b[2J" + "z" * 1000, "; GET /v1/datasets lists them"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_similar_ones(tmp_path, name, hint):
+    for split in ("train", "test"):
+        (tmp_path / split / "one").mkdir(parents=True)
+        Image.new("RGB", (5, 4)).save(tmp_path / split / "one" / "a.png")
+    catalog = open_catalog({"flowers": ImageFolderSettings(format="image_folder", path=tmp_path)}, 0)
+    with pytest.raises(UnknownDataset) as caught:
+        catalog.get(name)
+    assert caught.value.message == f"no dataset has this name: {name[:100]!r}{hint}"

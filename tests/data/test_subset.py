@@ -11,7 +11,7 @@ from augsvc.data import subset
 from augsvc.data.catalog import open_catalog
 from augsvc.data.index_set import IndexSet
 from augsvc.data.source import Source, SourceInfo
-from augsvc.data.subset import Members, Subset, Subsets, subset_members
+from augsvc.data.subset import Members, Subset, Subsets, explain_class, subset_members
 from augsvc.errors import SpecInvalid
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Stream
@@ -188,6 +188,33 @@ def test_a_subset_that_holds_no_sample_is_refused():
     few = Shortened(DIGITS, 3)
     with pytest.raises(SpecInvalid, match="no sample"):
         subset_members(few, Subset(fold=(9, 10)))
+
+
+@pytest.mark.parametrize(
+    ("count", "per_class", "text"),
+    [
+        (12, 2, "class '2' has only 1 sample: ask for at most 1, or name classes with more in `classes`"),
+        (4, 1, "class '4' has no samples here: remove it (an empty folder?), or name the other ones in `classes`"),
+    ],
+)
+def test_a_class_of_few_samples_is_named_with_the_cure(count, per_class, text):
+    with pytest.raises(SpecInvalid) as caught:
+        subset_members(Shortened(DIGITS, count), Subset(per_class=per_class))
+    assert caught.value.message == text and caught.value.field == "subset.per_class"
+
+
+def test_an_unknown_class_is_answered_with_some_of_the_dataset():
+    with pytest.raises(SpecInvalid) as caught:
+        subset_members(DIGITS, Subset(classes=("cat" * 99,)))
+    assert caught.value.message.endswith("'; it has 0, 1, 2, 3, 4, 5, 6, 7 and 2 more")
+    assert len(caught.value.message) < 200
+    with pytest.raises(SpecInvalid, match=r"no class 'cat'; it has 0, 1, 2"):
+        Stream.open(validate_spec({"dataset": "digits/train", "weights": {"cat": 2.0}}), DIGITS, executor())
+    assert explain_class("rosse", ["tulip", "rose"]).endswith("no class 'rosse'; did you mean rose?")
+    assert (
+        explain_class("cat", ["a\x1b[2J", "b" * 1000])
+        == rf"the dataset has no class 'cat'; it has a\x1b[2J, {'b' * 100}"
+    )
 
 
 class Shortened(Source):

@@ -311,7 +311,7 @@ def _(server):
 
 @provokes("unknown_dataset", "GET /v1/datasets lists them")
 def _(server):
-    return server.post({"dataset": str(server.data / "pets")})
+    return server.post({"dataset": "zebras"})
 
 
 @provokes("unknown_model", "GET /v2/models lists them")
@@ -386,7 +386,7 @@ def _(server):
     return server.push(pushed([3, 3]))
 
 
-@provokes("batch_too_large", "at most 1 samples here")
+@provokes("batch_too_large", "ask for at most 1 (batch_size=)")
 def _(server):
     return server.batch(count=2, size=[HIGH, 75], channels=3)
 

@@ -225,6 +225,29 @@ def test_a_broken_tokens_file_is_reported_to_the_operator(tmp_path, text):
 
 
 @pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("one: {token: a-token-of-one-trainer}\ntwo: {token: short}", "entry 'two': `token`"),
+        ("one: {token: a-token-of-one-trainer, bytes_per_s: -1}", "entry 'one': `bytes_per_s`"),
+        ("one: {token: a-token-of-one-trainer, a-token-here: 1}", "entry 'one' is not valid"),
+        ("a-token-and-a-name-swapped: one", "entry 1 is not valid"),
+        (
+            "one: {token: a-token-of-one-trainer}\ntwo: {token: a-token-of-one-trainer}",
+            "'one' and 'two' have one token",
+        ),
+        ("{}", "give at least one token"),
+    ],
+)
+def test_the_file_and_the_entry_at_fault_are_named_and_no_token(tmp_path, text, named):
+    path = tmp_path / "tokens.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="token") as error:
+        Settings(tokens_file=path).tokens()
+    assert str(path) in str(error.value) and named in str(error.value)
+    assert "a-token" not in str(error.value) and "short" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     "token", ["a token with blanks in it", "a-token-with-ümlauts-in-it", "a-token-with-a\nbroken-line"]
 )
 def test_a_token_that_no_client_can_send_is_reported_to_the_operator(tmp_path, token):
