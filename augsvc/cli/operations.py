@@ -54,5 +54,7 @@ def format_schema(schema: dict[str, Any]) -> str:
     bounds = next((form for form in forms if "minimum" in form), None)
     if bounds is None:
         return str(schema.get("const", "text"))
-    interval = ", or [low, high] to draw from" if "anyOf" in schema else ""
-    return f"{bounds['minimum']:g} … {bounds['maximum']:g}{interval}"
+    whole = "whole number, " if bounds["type"] == "integer" else ""
+    interval = ", or [low, high] to draw from" if any(form.get("type") == "array" for form in forms) else ""
+    nothing = ", or null" if any(form.get("type") == "null" for form in forms) else ""
+    return f"{whole}{bounds['minimum']:g} … {bounds['maximum']:g}{interval}{nothing}"

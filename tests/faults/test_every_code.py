@@ -386,7 +386,7 @@ def _(server):
     return server.push(pushed([3, 3]))
 
 
-@provokes("batch_too_large", "ask for at most 1 (batch_size=)")
+@provokes("batch_too_large", "ask for at most 1 ")
 def _(server):
     return server.batch(count=2, size=[HIGH, 75], channels=3)
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from augsvc.cli import app
 from augsvc.cli.common import plain
 from augsvc.cli.inspect import format_setting
+from augsvc.cli.operations import format_schema
 from augsvc.ops.recipes import RECIPES
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings, load_settings
@@ -183,6 +184,19 @@ def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
         "hurt, mixed, pets: versions cover names and sizes of samples, and all labels; with `digest_contents: true`"
         in done.stdout
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "text"),
+    [
+        ("speed", "choices", "whole number, 2 … 64, or null"),
+        ("five_crop", "pixels", "whole number, 1 … 16384, or null"),
+        ("speed", "speed", "0.5 … 2, or [low, high] to draw from"),
+        ("speed", "p", "0 … 1"),
+    ],
+)
+def test_only_what_is_drawn_is_said_to_take_a_range(name, field, text):
+    assert format_schema(registry(())[name].model_json_schema()["properties"][field]) == text
 
 
 @pytest.mark.parametrize(

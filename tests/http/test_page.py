@@ -226,6 +226,27 @@ def test_an_invalid_link_shows_the_defaults(visit, said):
     assert window.images("augmented").any()
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("#dataset=tones/train&count=2&pipeline=strong", "preset strong is not for sound; sound is shown"),
+        ("#dataset=digits/train&count=2&pipeline=words", "preset words is not for images; standard is shown"),
+        ('#dataset=digits/train&count=2&pipeline=[{"op":"reverb"}]', "Operations of the link that are not for images"),
+        ("#dataset=digits/train&count=2&epoch=x&pipeline=strnog", "no valid epoch, pipeline; the defaults are shown"),
+        ("#dataset=tones/train&count=2", None),
+        ("#dataset=digits/train&count=2&pipeline=strong", None),
+    ],
+)
+def test_what_a_link_asks_for_and_does_not_get_is_said(visit, said, words):
+    window = visit(said).settled()
+    if words is None:
+        return expect(window.find("#notice")).to_be_hidden()
+    expect(window.find("#notice")).to_contain_text(words)
+    window.page.get_by_role("radio", name="none").check(force=True)
+    window.settled()
+    return expect(window.find("#notice")).to_be_hidden()
+
+
 # --- appearance
 
 

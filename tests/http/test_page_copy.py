@@ -62,6 +62,18 @@ def test_the_json_is_the_specification(visit, server, spec):
     assert stream["id"] == window.stream_id
 
 
+@pytest.mark.parametrize("views", [1, 2])
+def test_the_python_takes_boxes_masks_and_keypoints_too(visit, views):
+    window = visit(fragment(dataset="shapes/train", pipeline="light", views=views), **ALLOWED)
+    names: dict[str, object] = {}
+    exec(copied(window, "Python").replace("batch_size=64", "batch_size=4"), names)  # noqa: S102 - the page's snippet
+    names["loader"].close()
+    for k in ["", "1"][:views]:
+        for name in ("mask", "boxes", "boxes_valid", "keypoints", "keypoints_valid"):
+            assert names[name + k] is names["batch"][name + k]
+    assert names["box_labels"] is names["batch"]["box_labels"]
+
+
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_python_runs(visit, server, spec):
     window = visit(fragment(**spec, **ADDRESS), **ALLOWED)

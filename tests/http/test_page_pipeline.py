@@ -35,8 +35,13 @@ def test_a_preset_is_shown_as_its_operations(visit, server, preset):
 def test_the_presets_for_sound_say_which_is_for_spoken_words(visit):
     window = visit(fragment(dataset="tones/train", count=2)).settled()
     shown = window.find("#presets label:visible").evaluate_all("all => all.map(one => [one.innerText, one.title])")
-    assert dict(shown)["words"].startswith("spoken words; gains")
-    assert {name for name, title in shown if "no gain shown" in title} == {"sound", "speech"}
+    assert dict(shown)["words"].startswith("spoken words: shift and speed; measured to help")
+    assert {name for name, title in shown if "no gain measured" in title} == {"sound", "speech"}
+    assert all(
+        window.find("#presets label").evaluate_all(
+            "all => all.map(one => one.innerText === 'custom' || one.title || one.hidden)"
+        )
+    )
 
 
 DESCRIBE = """all => all.map(field => ({
@@ -440,4 +445,7 @@ def test_errors_without_a_control_are_shown_too(visit):
     window.page.evaluate('location.hash = \'dataset=digits/train&pipeline=[{"op":"rotatoin"}]\'')
     expect(card(window, "rotatoin").locator(".error:visible")).to_contain_text("did you mean rotation?")
     window.page.evaluate("location.hash = 'dataset=nowhere'")
-    expect(window.find("#data .error:visible")).to_contain_text("no dataset has this name")
+    expect(window.find("#data .error:visible")).to_contain_text(
+        "no dataset has this name: 'nowhere'; choose one from the list"
+    )
+    expect(window.page.get_by_role("radio", name="standard")).to_be_checked()

@@ -130,6 +130,9 @@ def test_an_active_job_is_listed(visit, serve):
         enough.set()
         training.join()
     expect(window.find("#jobs tr", has_text='vit-"small"/0')).to_be_visible()
+    window = visit(fragment(**LIGHT), server).settled()  # which sees no batch of it
+    expect(window.find("#jobs tr.idle", has_text='vit-"small"/0')).to_be_visible()
+    expect(window.find("#live-note")).to_contain_text("dimmed: no recent batch")
 
 
 def test_a_hidden_page_sends_no_requests(visit):

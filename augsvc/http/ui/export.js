@@ -19,7 +19,7 @@ export class ExportPanel {
     this.#choose("Python");
   }
 
-  /** Shows the snippets of a view: { url, spec, stream, epoch, start, count, view, views, media, token }. */
+  /** Shows the snippets of a view: { url, spec, stream, epoch, start, count, view, views, media, augmented, token }. */
   show(view) {
     this.view = view;
     $("#text").textContent = FORMATS[this.format](view);

@@ -50,7 +50,7 @@ function listCards() {
 function card(operation) {
   return el("a", { class: "card", href: `#${operation.name}` },
     el("span", { class: "head" }, el("span", { class: "name" }, operation.name), el("span", { class: "quiet" }, operation.kind)),
-    strip(operation, ""), el("p", {}, plain(operation.summary)));
+    strip(operation, ""), el("p", {}, ...marked(operation.summary)));
 }
 
 /** The strip of an operation of the package; null for a private one, and for containers. */
@@ -88,8 +88,8 @@ function detail(operation) {
   return [
     el("a", { href: "#" }, "All operations"),
     el("h2", { class: "title", tabindex: "-1" }, name),
-    el("p", {}, plain(summary)),
-    notes ? el("p", { class: "notes quiet" }, paragraphs(notes)) : "",
+    el("p", {}, ...marked(summary)),
+    notes ? el("p", { class: "notes quiet" }, ...marked(paragraphs(notes))) : "",
     strip(operation, `The original and ${name} at several strengths`) ?? "",
     facts(operation),
     el("h3", {}, "Parameters"), el("div", { class: "wide" }, table(operation)),
@@ -101,8 +101,8 @@ function detail(operation) {
 
 function facts({ kind, labels, continuous, elsewhere }) {
   const names = Object.entries(elsewhere).map(([library, text]) => `${library} ${text}`).join(" · ");
-  const rows = [["Kind", kind], ["Labels", plain(labels)], ["Continuous", continuous ? "yes" : "no: it has jumps"], ["Elsewhere", names]];
-  return el("dl", { class: "facts" }, ...rows.filter(([, text]) => text).flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, text)]));
+  const rows = [["Kind", kind], ["Labels", labels], ["Continuous", continuous ? "yes" : "no: it has jumps"], ["Elsewhere", names]];
+  return el("dl", { class: "facts" }, ...rows.filter(([, text]) => text).flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, ...marked(text))]));
 }
 
 function table(operation) {
@@ -129,8 +129,9 @@ function formatDefault({ kind, default: value }) {
 /** The operation with its defaults, as short as a person would write it. */
 const example = (operation) => toEntry(operation, withDefaults(operation));
 const number = (value) => formatNumber(value, 4).replace("-", "−");
-const plain = (text) => text.replaceAll("`", "");
-const paragraphs = (text) => plain(text).split(/\n\n+/).map((part) => part.replaceAll("\n", " ")).join("\n\n");
+/** A text of the server whose `code` is marked. */
+const marked = (text) => text.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part));
+const paragraphs = (text) => text.split(/\n\n+/).map((part) => part.replaceAll("\n", " ")).join("\n\n");
 const capitalize = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function lock() {

@@ -20,7 +20,9 @@ const RETRY_MS = 1500; // while the server starts or is unreachable
 const DEFAULTS = { size: [128, 128], seconds: 1, sample_rate: 16000 }; // for datasets whose samples differ in them
 const DEFAULT_DATASET = "photos/train"; // of a server without datasets of the operator
 
-let state = fromFragment(location.hash);
+let link = fromFragment(location.hash); // what the address says
+let { state } = link;
+let linkNotice = ""; // what of the link is not shown as it says, until the next change
 let datasets = new Map();
 let pending = null; // the AbortController of the requests in flight
 let changes = 0; // counts changes: the sheet stays busy until the last one is displayed
@@ -45,6 +47,7 @@ const saveState = () => history.replaceState(null, "", toFragment(state));
 
 function update(change) {
   Object.assign(state, change);
+  linkNotice = "";
   saveState();
   changes += 1;
   set($("#sheet"), { "aria-busy": "true" });
@@ -86,9 +89,21 @@ async function begin() {
 /** Displays the state that a link describes. */
 function restore() {
   if (!state.dataset) state.dataset = firstDataset();
+  const asked = state.pipeline;
   showSettings();
+  linkNotice = [
+    link.invalid.length ? `The link has no valid ${link.invalid.join(", ")}; the defaults are shown.` : "",
+    link.given.includes("pipeline") ? explainPipeline(asked, state.pipeline) : "",
+  ].filter(Boolean).join(" ");
   toolbar.show(state);
   load();
+}
+
+/** What to say where the dataset's medium has another pipeline than the link; nothing where it is the same. */
+function explainPipeline(asked, shown) {
+  const medium = { image: "images", audio: "sound" }[media()];
+  if (typeof asked === "string") return asked === shown ? "" : `The link’s preset ${asked} is not for ${medium}; ${shown} is shown.`;
+  return asked.length === shown.length ? "" : `Operations of the link that are not for ${medium} are left out.`;
 }
 
 /** The operator's first dataset, of several splits the one to train on. */
@@ -145,6 +160,7 @@ function show(batch) {
   displayed = { ...batch, overlays, classes };
   state.chosen = Math.min(state.chosen, batch.augmented.index.shape[0] - 1);
   clearErrors();
+  if (linkNotice) showNotice(linkNotice, "mild");
   saveState();
   if (typeof state.pipeline === "string") pipeline.show(state.pipeline, batch.stream.spec.pipeline);
   pipeline.showPolicies(batch.stream);
@@ -210,7 +226,8 @@ function handleError(error, retry) {
   $("#stage").classList.add("stale");
   const path = error.field ?? "";
   const name = { "size.0": "height", "size.1": "width" }[path] ?? path.split(".").at(-1);
-  const message = error.message.replace(path, name); // the control's name is enough beside the control
+  const message = error.message.replace(path, name) // the control's name is enough beside the control
+    .replace("GET /v1/datasets lists them", "choose one from the list");
   if (pipeline.showError(path, message) || data.showError(path, message)) {
     showNotice(`One setting is invalid${displayed ? "; showing the last valid result" : ""}.`, "mild");
     announce(message);
@@ -283,7 +300,8 @@ $("#token").addEventListener("submit", (event) => {
   begin();
 });
 addEventListener("hashchange", () => {
-  state = fromFragment(location.hash);
+  link = fromFragment(location.hash);
+  ({ state } = link);
   if (datasets.size) restore();
 });
 const dark = matchMedia("(prefers-color-scheme: dark)");

@@ -6,6 +6,7 @@ import { $, el, formatBytes, formatInteger, formatNumber } from "./dom.js";
 const INTERVAL_MS = 2000;
 const WINDOW = 6; // readings that a rate covers
 const MAX_ROWS = 12;
+const ACTIVE_MS = 30_000; // after a batch, as the server counts
 const LINE = /^(\w+)(?:\{(.*)\})? (\S+)(?: \d+)?$/;
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 
@@ -14,6 +15,7 @@ export class Live {
   constructor({ succeeded, failed }) {
     Object.assign(this, { succeeded, failed });
     this.readings = [];
+    this.lastBatch = new Map(); // job: when its samples were last seen to grow
     this.timer = 0;
     this.running = false;
     document.addEventListener("visibilitychange", () => (document.hidden ? this.#pause() : this.running && this.#read()));
@@ -54,12 +56,17 @@ export class Live {
   #show() {
     const [first, last] = [this.readings[0], this.readings.at(-1)];
     const seconds = (last.time - first.time) / 1000;
+    const previous = this.readings.at(-2)?.values.samples;
+    for (const [job, samples] of last.values.samples) {
+      if (previous && samples > (previous.get(job) ?? 0)) this.lastBatch.set(job, last.time);
+    }
+    const isActive = (job) => last.time - (this.lastBatch.get(job) ?? -Infinity) < ACTIVE_MS;
     const jobs = [...last.values.samples].map(([job, samples]) => {
       const before = (name) => Math.min(first.values[name].get(job) ?? 0, last.values[name].get(job) ?? 0);
       const increase = (name) => (last.values[name].get(job) ?? 0) - before(name);
       const waits = increase("waits");
-      return { job, samples, rate: seconds ? increase("samples") / seconds : null, wait: waits ? increase("waited") / waits : null, waits,
-        waited: increase("waited") };
+      return { job, samples, active: isActive(job), rate: seconds ? increase("samples") / seconds : null,
+        wait: waits ? increase("waited") / waits : null, waits, waited: increase("waited") };
     });
     const running = jobs.filter(({ rate }) => rate > 0);
     const [waits, waited] = ["waits", "waited"].map((name) => running.reduce((sum, job) => sum + job[name], 0));
@@ -70,13 +77,14 @@ export class Live {
       "In flight": formatBytes(last.values.inFlight),
       Errors: formatInteger(last.values.errors),
     });
-    showJobs(jobs.sort((a, b) => b.rate - a.rate || b.samples - a.samples).slice(0, MAX_ROWS));
-    $("#live-note").textContent = noteText(jobs.length, seconds);
+    showJobs(jobs.sort((a, b) => b.rate - a.rate || b.active - a.active || b.samples - a.samples).slice(0, MAX_ROWS));
+    $("#live-note").textContent = noteText(jobs, seconds);
   }
 }
 
 const noteText = (jobs, seconds) =>
-  jobs === 0 ? "No active training jobs." : seconds ? `over the last ${formatInteger(seconds)} s` : "measuring …";
+  jobs.length === 0 ? "No active training jobs." : seconds ? `over the last ${formatInteger(seconds)} s${idleText(jobs)}` : "measuring …";
+const idleText = (jobs) => (jobs.every(({ active }) => active) ? "" : "; dimmed: no recent batch");
 
 /** The metrics that the page shows, from Prometheus' text format. */
 function parse(text) {
@@ -115,8 +123,8 @@ function showFigures(values) {
 
 function showJobs(jobs) {
   $("#jobs").hidden = jobs.length === 0;
-  $("#jobs tbody").replaceChildren(...jobs.map(({ job, samples, rate, wait }) =>
-    el("tr", { class: rate > 0 ? "running" : null, "data-job": job },
+  $("#jobs tbody").replaceChildren(...jobs.map(({ job, samples, active, rate, wait }) =>
+    el("tr", { class: rate > 0 ? "running" : rate === null || active ? null : "idle", "data-job": job },
       el("th", { scope: "row" }, job), el("td", {}, rate === null ? "–" : formatInteger(rate)), el("td", {}, wait === null ? "–" : formatSeconds(wait)),
       el("td", {}, formatInteger(samples)))));
 }

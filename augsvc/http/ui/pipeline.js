@@ -35,14 +35,17 @@ export class Pipeline {
     this.media = media;
     this.#fillSelect($("#add-name"), () => true);
     for (const radio of this.radios) radio.parentElement.hidden = ![...MEDIA[media].presets, CUSTOM].includes(radio.value);
-    if (!Array.isArray(pipeline)) return presetFor(pipeline, media);
+    if (!Array.isArray(pipeline)) {
+      const preset = presetFor(pipeline, media);
+      this.#mark(preset);
+      return preset;
+    }
     return pipeline.filter(({ op }) => (this.operations.get(op)?.media ?? media) === media); // a container has none
   }
 
   /** Shows a preset or a list; `expanded` is the list of operations that it stands for. */
   show(pipeline, expanded) {
-    const name = typeof pipeline === "string" ? pipeline : CUSTOM;
-    for (const radio of this.radios) radio.checked = radio.value === name;
+    this.#mark(typeof pipeline === "string" ? pipeline : CUSTOM);
     const earlier = this.nodes;
     this.nodes = toNodes(expanded, this.operations);
     keepOpen(this.nodes, earlier);
@@ -86,6 +89,10 @@ export class Pipeline {
       for (const control of fields.values()) showError(control, null);
       if (children) this.clearErrors(children);
     }
+  }
+
+  #mark(name) {
+    for (const radio of this.radios) radio.checked = radio.value === name;
   }
 
   #radio(name) {

@@ -3,9 +3,11 @@
 import { MEDIA } from "./medium.js";
 
 const BATCH_SIZE = 64;
+// what samples have beside their class, a line of the loop for each
+const TARGETS = [["boxes", "box_labels", "boxes_valid", "mask_bits"], ["keypoints", "keypoints_valid"], ["mask"], ["target"], ["lengths"]];
 
 /** A loader for the displayed stream; runs unchanged where augsvc_client is installed. */
-export function python({ url, spec, stream, epoch, view, views, media }) {
+export function python({ url, spec, stream, epoch, view, views, media, augmented }) {
   const keywords = { ...spec, batch_size: Math.min(BATCH_SIZE, stream.samples) };
   if (view) keywords.view = view;
   const lines = Object.entries(keywords).map(([name, value]) => `    ${name}=${name === "size" ? tuple(value) : literal(value, 4)},`);
@@ -16,8 +18,13 @@ export function python({ url, spec, stream, epoch, view, views, media }) {
   const names = draws.map((k) => `${variable}${k}`).join(", ");
   const tensors = draws.map((k) => `batch["${media}${k}"]`).join(", ");
   return `from augsvc_client import RemoteDataLoader\n\nloader = RemoteDataLoader(\n${loaderArguments}\n)\n${setEpoch}` +
-    `for batch in loader:  # one epoch; the next loop is the next epoch\n    ${names}, labels = ${tensors}, batch["label"]\n`;
+    `for batch in loader:  # one epoch; the next loop is the next epoch\n    ${names}, labels = ${tensors}, batch["label"]\n` +
+    TARGETS.map((group) => unpack(draws.flatMap((k) => group.map((name) => `${name}${k}`)).filter((name) => name in augmented))).join("");
 }
+
+/** A line that takes these tensors from a batch, by their names. */
+const unpack = (names) =>
+  names.length ? `    ${names.join(", ")} = ${names.map((name) => `batch["${name}"]`).join(", ")}\n` : "";
 
 export const json = ({ spec }) => `${pretty(spec, 0)}\n`;
 

@@ -2,12 +2,16 @@
 
 import { MEDIA } from "./medium.js";
 
-/** What a preset is for, where its name does not say it. */
+/** What a preset is for. */
 export const PURPOSES = {
+  none: "no operations: the samples as they are",
+  light: "small changes: little rotation, shift, colour and noise",
+  standard: "moderate changes for most images: rotation, shift, colour, blur and noise",
+  strong: "large changes, with shear, gamma, coarse pixels and erased parts",
   letters: "characters on an even ground",
-  sound: "any sound; no gain shown",
-  speech: "spoken words; no gain shown",
-  words: "spoken words; gains on other voices",
+  sound: "any sound: shift, loudness, distortion and noise; no gain measured on spoken words",
+  speech: "spoken words: shift and faint noise; no gain measured",
+  words: "spoken words: shift and speed; measured to help with voices that were not trained on",
 };
 export const OVERLAYS = ["mask", "boxes", "keypoints"];
 const MIN = { count: 1, views: 1 };
@@ -49,16 +53,19 @@ export function toFragment(state) {
 
 const toText = (value) => (typeof value === "string" ? value : value === null ? "" : JSON.stringify(value));
 
-/** The state in a fragment; invalid fields keep their defaults. */
+/** The state in a fragment, and the names of its fields: `given`, and of those the `invalid` ones, which keep their defaults. */
 export function fromFragment(fragment) {
   const state = initial();
+  const [given, invalid] = [[], []];
   for (const [name, text] of new URLSearchParams(fragment.replace(/^#/, ""))) {
     if (!(name in state)) continue;
     const value = parseField(name, text, state[name]);
-    if (value !== undefined) state[name] = value;
+    given.push(name);
+    if (value === undefined) invalid.push(name);
+    else state[name] = value;
   }
   state.chosen = Math.min(state.chosen, state.count - 1);
-  return state;
+  return { state, given, invalid };
 }
 
 /** A field's value; undefined if the text is invalid. */

@@ -1,6 +1,9 @@
 """Entry point of the `augsvc-train` command. The trainer needs packages that the client alone does not."""
 
+import os
 import sys
+
+from augsvc_client.client.environment import job_from_environment
 
 _EXTRAS = {
     **dict.fromkeys(
@@ -16,6 +19,8 @@ def main() -> None:
     try:
         from augsvc_client.trainer.cli.main import app
 
+        # one job in the server's metrics, however many loaders, variants and ranks it has
+        os.environ["AUGSVC_JOB"] = os.environ.get("AUGSVC_JOB") or f"train-{job_from_environment()}"
         app()
     except ModuleNotFoundError as err:
         package = (err.name or "").partition(".")[0]
