@@ -38,6 +38,15 @@ def _read_bytes(value: object) -> object:
     return int(n_bytes)
 
 
+def human(n_bytes: int) -> str:
+    """For messages, as settings take it: 3.5 GiB, rounded down to two decimals, and below 1 MiB in bytes."""
+    if n_bytes < 1 << 20:
+        return f"{n_bytes:,} bytes"
+    unit = min((n_bytes.bit_length() - 1) // 10, 4)
+    number = f"{(n_bytes * 100 >> 10 * unit) / 100:,.2f}".rstrip("0").rstrip(".")
+    return f"{number} {('', 'K', 'M', 'G', 'T')[unit]}iB"
+
+
 # Bytes: an integer, or a text with a unit, of 1024 (2GiB, 512 MiB, 2Gi) or 1000 (2GB, 2G).
 ByteCount = Annotated[int, BeforeValidator(_read_bytes)]
 

@@ -147,7 +147,7 @@ def test_a_limit_of_open_files(monkeypatch):
 
 def test_a_memory_limit(monkeypatch):
     monkeypatch.setattr(f"{MODULE}.memory_limit", lambda: 1 << 30)
-    fails("memory", "max_batch_bytes: .*lower max_batch_bytes to at most 48MiB")
+    fails("memory", "max_batch_bytes: .*lower max_batch_bytes to at most 48 MiB")
     monkeypatch.setattr(f"{MODULE}.memory_limit", lambda: 2 << 30)
     warns("memory", "cache_bytes: lowered")
 
@@ -188,7 +188,7 @@ def test_a_folder_of_uploads(tmp_path):
     fails("uploads", "cannot be used", **uploads(Path(__file__)))
     fails("uploads", "cannot be used", **uploads(Path("/proc/uploads")))
     (finding,) = findings("uploads", **uploads())
-    assert finding.level == "ok" and finding.text == f"{folder}, 0 MiB of 1 MiB"
+    assert finding.level == "ok" and finding.text == f"{folder}, 0 bytes of 1 MiB"
     warns("uploads", "uploads.bytes is .* free: lower it", **uploads(n_bytes=1 << 60))
     (folder / "pets").mkdir()
     (folder / "pets/dataset.json").write_text("{")

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from augsvc.cli.memory import mib
 from augsvc.engine.memory_budget import BATCHES
 from augsvc.settings import RENDERING_SHARE, Settings
+from augsvc.validation import human
 
 
 def find_excess(settings: Settings) -> Iterator[str]:
@@ -19,7 +19,7 @@ def find_excess(settings: Settings) -> Iterator[str]:
     budget, longest_s = BATCHES * settings.max_batch_bytes, RENDERING_SHARE * settings.request_timeout_s
     if settings.max_request_bytes > budget:
         yield (
-            f"max_request_bytes: bodies of {mib(settings.max_request_bytes)} do not fit the memory budget of {mib(budget)} "
+            f"max_request_bytes: bodies of {human(settings.max_request_bytes)} do not fit the memory budget of {human(budget)} "
             f"({BATCHES} × max_batch_bytes): lower it, or raise max_batch_bytes"
         )
     if settings.max_sample_s > longest_s:
@@ -29,7 +29,7 @@ def find_excess(settings: Settings) -> Iterator[str]:
         )
     if settings.min_client_bytes_per_s > settings.max_batch_bytes:
         yield (
-            f"min_client_bytes_per_s: clients that read less than {mib(settings.min_client_bytes_per_s)} a second, more than "
+            f"min_client_bytes_per_s: clients that read less than {human(settings.min_client_bytes_per_s)} a second, more than "
             "max_batch_bytes, are disconnected: lower it"
         )
     yield from _find_uploads(settings)
@@ -42,8 +42,8 @@ def _find_uploads(settings: Settings) -> Iterator[str]:
     for name, token in settings.tokens().items():
         if token.upload is not None and token.upload > settings.uploads.bytes:
             yield (
-                f"tokens_file, {name!r}: upload is {mib(token.upload)}, and uploads.bytes, for all clients together, is "
-                f"{mib(settings.uploads.bytes)}: lower it, or raise uploads.bytes"
+                f"tokens_file, {name!r}: upload is {human(token.upload)}, and uploads.bytes, for all clients together, is "
+                f"{human(settings.uploads.bytes)}: lower it, or raise uploads.bytes"
             )
 
 
@@ -53,7 +53,7 @@ def _find_disks(settings: Settings) -> Iterator[str]:
         folders.append(("uploads.bytes", settings.uploads.path, settings.uploads.bytes))
     for name, folder, n_bytes in folders:
         if folder is not None and n_bytes > (total := _disk_bytes(folder)) > 0:
-            yield f"{name}: {mib(n_bytes)}, and the disk has {mib(total)} in all: lower it"
+            yield f"{name}: {human(n_bytes)}, and the disk has {human(total)} in all: lower it"
 
 
 def _disk_bytes(folder: Path) -> int:

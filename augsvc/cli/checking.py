@@ -28,8 +28,14 @@ def check_datasets(
     with report_errors(), open_engine(settings, catalog=catalog) as engine:
         start_engine(engine, console)
         arithmetic = measure_arithmetic(engine)
-        console.print(f"arithmetic {arithmetic or '[red]none[/red]: the self-test fails, see the log'}")
         valid = [check_dataset(engine, name, every, strict, console) for name in names]
+    if arithmetic is None:
+        console.print("[red]failed[/red] the self-test: see the log")
+    else:
+        meaning = "servers with the same one give the same bytes"
+        console.print(
+            f"[green]ok[/green] self-test: arithmetic id {arithmetic}; {meaning}", highlight=False, soft_wrap=True
+        )
     return arithmetic is not None and all(valid)
 
 

@@ -236,6 +236,14 @@ def list_datasets(context: typer.Context, config: Config = None) -> None:
         list_datasets(config)
 
 
+@datasets_app.command("list", hidden=True)  # as many would type it
+def list_all_datasets(config: Config = None) -> None:
+    """List the configured datasets, as `augsvc datasets` does."""
+    from augsvc.cli.datasets import list_datasets
+
+    list_datasets(config)
+
+
 @datasets_app.command("inspect")
 def inspect_dataset(
     name: Annotated[str, typer.Argument(help="Dataset, e.g. photos for all its splits, or photos/train.")],

@@ -55,6 +55,7 @@ def inspect_dataset(name: str, html: Path | None, config: Path | None) -> None:
             out.print(safe(line), highlight=False, soft_wrap=True)
         if html is not None:
             html.write_text(render_page(name, inspection), encoding="utf-8")
+            out.print(safe(f"{html}: the same with images"), highlight=False, soft_wrap=True)
 
 
 def find_splits(catalog: Catalog, name: str) -> list[Source]:

@@ -12,7 +12,7 @@ import torch
 import augsvc
 from augsvc.cli.bounds import find_excess
 from augsvc.cli.doctor import Warn
-from augsvc.cli.folders import check_disk_cache, check_kernel_cache, check_uploads, mib
+from augsvc.cli.folders import check_disk_cache, check_kernel_cache, check_uploads
 from augsvc.cli.listener import open_listener
 from augsvc.cli.memory import fit_memory
 from augsvc.cli.memory_limit import memory_limit
@@ -27,6 +27,7 @@ from augsvc.errors import Undecodable
 from augsvc.executors.factory import choose_device, open_executor, runs_on_cuda
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings
+from augsvc.validation import human
 
 _THREADS, _THREADS_PER_CORE = 64, 2  # of a server: its queues' and the web framework's; its workers' and readers'
 _CLOCK_S = 0.2  # for which the clocks are compared
@@ -78,8 +79,8 @@ def check_memory(settings: Settings, _: Warn) -> str:
     fit_memory(settings, limit)  # logs what it lowers, and what is too large
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     budget = BATCHES * settings.max_batch_bytes
-    bound = f"limit {mib(limit)}" if limit is not None else f"no limit, machine {mib(machine)}"
-    return f"{bound}; memory budget {mib(budget)}, cache {mib(settings.cache_bytes)}"
+    bound = f"limit {human(limit)}" if limit is not None else f"no limit, machine {human(machine)}"
+    return f"{bound}; memory budget {human(budget)}, cache {human(settings.cache_bytes)}"
 
 
 def check_bounds(settings: Settings, warn: Warn) -> str:

@@ -13,6 +13,7 @@ from augsvc.data.uploads.records import Kept
 from augsvc.executors.factory import choose_device
 from augsvc.executors.fused.kernel_cache import is_compiled
 from augsvc.settings import Settings
+from augsvc.validation import human
 
 
 def check_kernel_cache(settings: Settings, warn: Warn) -> str:
@@ -39,8 +40,8 @@ def check_disk_cache(settings: Settings, warn: Warn) -> str:
         present = sum(path.stat().st_size for path in folder.iterdir())
     free = shutil.disk_usage(folder).free
     if present + free < settings.disk_cache_bytes:
-        warn(f"disk_cache_bytes is {mib(settings.disk_cache_bytes)}, and the disk has {mib(free)} free: lower it")
-    return f"{folder}, {mib(present)} of {mib(settings.disk_cache_bytes)}"
+        warn(f"disk_cache_bytes is {human(settings.disk_cache_bytes)}, and the disk has {human(free)} free: lower it")
+    return f"{folder}, {human(present)} of {human(settings.disk_cache_bytes)}"
 
 
 def check_uploads(settings: Settings, warn: Warn) -> str:
@@ -56,8 +57,8 @@ def check_uploads(settings: Settings, warn: Warn) -> str:
         os.close(lock)
     free = shutil.disk_usage(folder).free
     if present + free < limit_bytes:
-        warn(f"uploads.bytes is {mib(limit_bytes)}, and the disk has {mib(free)} free: lower it")
-    return f"{folder}, {mib(present)} of {mib(limit_bytes)}"
+        warn(f"uploads.bytes is {human(limit_bytes)}, and the disk has {human(free)} free: lower it")
+    return f"{folder}, {human(present)} of {human(limit_bytes)}"
 
 
 def _kept_bytes(record: Path, warn: Warn) -> int:
@@ -67,8 +68,3 @@ def _kept_bytes(record: Path, warn: Warn) -> int:
     except ValueError:
         warn(f"{record.parent.name}: its record is damaged, so it is not served; upload it again")
         return 0
-
-
-def mib(n_bytes: int) -> str:
-    """For messages."""
-    return f"{n_bytes >> 20:,} MiB"

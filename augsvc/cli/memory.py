@@ -7,6 +7,7 @@ from augsvc.data.cache import DECODING_BYTES
 from augsvc.data.pixel_buffers import IDLE_BYTES
 from augsvc.engine.memory_budget import BATCHES
 from augsvc.settings import Settings
+from augsvc.validation import human
 
 logger = logging.getLogger("augsvc")
 # Measured: 441 MiB after the self-test, 559 MiB with batches of all built-in datasets; and three chunks of 64 MiB, decoded
@@ -36,19 +37,26 @@ def fit_memory(settings: Settings, limit: int | None) -> tuple[Settings, int]:
     spare = limit - BASE_BYTES - budget
     if spare < 0:
         raise ValueError(
-            f"max_batch_bytes: the memory budget of {mib(budget)} ({BATCHES} × max_batch_bytes) and {mib(BASE_BYTES)} for the "
-            f"process do not fit the memory limit of {mib(limit)}; lower max_batch_bytes to at most "
-            f"{mib(max(0, limit - BASE_BYTES) // BATCHES)}, or raise the limit"
+            f"max_batch_bytes: the memory budget of {human(budget)} ({BATCHES} × max_batch_bytes) and {human(BASE_BYTES)} for "
+            f"the process do not fit the memory limit of {human(limit)}; lower max_batch_bytes to at most "
+            f"{human(max(0, limit - BASE_BYTES) // BATCHES)}, or raise the limit"
         )
     cache = min(settings.cache_bytes, spare)
-    _report_decoding(settings, spare, f"memory limit of {mib(limit)} leaves {mib(spare)}")
+    _report_decoding(settings, spare, f"memory limit of {human(limit)} leaves {human(spare)}")
     decoding = min(DECODING_BYTES, spare)
     if cache == settings.cache_bytes:
         return settings, decoding
     logger.warning(
         "cache_bytes: lowered from %s to %s, which the memory limit of %s leaves beside the memory budget of %s "
         "(%d × max_batch_bytes) and %s for the process",
-        *(mib(settings.cache_bytes), mib(cache), mib(limit), mib(budget), BATCHES, mib(BASE_BYTES)),
+        *(
+            human(settings.cache_bytes),
+            human(cache),
+            human(limit),
+            human(budget),
+            BATCHES,
+            human(BASE_BYTES),
+        ),
     )
     return settings.model_copy(update={"cache_bytes": cache}), decoding
 
@@ -61,9 +69,15 @@ def _report_machine(settings: Settings) -> None:
         logger.warning(
             "max_batch_bytes, cache_bytes: the memory budget of %s (%d × max_batch_bytes), the cache of %s and %s for the "
             "process are more than the machine's memory of %s: lower cache_bytes or max_batch_bytes",
-            *(mib(budget), BATCHES, mib(settings.cache_bytes), mib(BASE_BYTES), mib(machine)),
+            *(
+                human(budget),
+                BATCHES,
+                human(settings.cache_bytes),
+                human(BASE_BYTES),
+                human(machine),
+            ),
         )
-    _report_decoding(settings, machine - BASE_BYTES, f"machine has {mib(machine)}")
+    _report_decoding(settings, machine - BASE_BYTES, f"machine has {human(machine)}")
 
 
 def _report_decoding(settings: Settings, spare: int, why: str) -> None:
@@ -72,10 +86,5 @@ def _report_decoding(settings: Settings, spare: int, why: str) -> None:
             logger.warning(
                 "datasets.%s: decoding a file as large as its bounds allow may take %s, and the %s for the cache and decoding; "
                 "lower max_pixels, max_frames or max_file_bytes to what its files need",
-                *(name, mib(dataset.decoding_bytes), why),
+                *(name, human(dataset.decoding_bytes), why),
             )
-
-
-def mib(n_bytes: int) -> str:
-    """For messages; less than 1 MiB in bytes."""
-    return f"{n_bytes >> 20}MiB" if n_bytes >= 1 << 20 or not n_bytes else f"{n_bytes} bytes"

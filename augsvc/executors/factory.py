@@ -10,6 +10,7 @@ import torch
 from augsvc.executors.fused.image import FusedExecutor
 from augsvc.executors.protocol import Executor
 from augsvc.executors.reference.image import KorniaExecutor
+from augsvc.validation import human
 
 logger = logging.getLogger("augsvc")
 ExecutorName = Literal["fused", "kornia"]
@@ -60,7 +61,7 @@ def find_device_excess(device_cache_bytes: int, device_bytes: int) -> str | None
     """A line for the operator, with the cure, if the cache is larger than the memory of the device."""
     if device_cache_bytes <= device_bytes:
         return None
-    return f"device_cache_bytes: {device_cache_bytes >> 20}MiB, and the device has {device_bytes >> 20}MiB in all: lower it"
+    return f"device_cache_bytes: {human(device_cache_bytes)}, and the device has {human(device_bytes)} in all: lower it"
 
 
 def runs_on_cuda(name: ExecutorName) -> bool:

@@ -130,6 +130,7 @@ def test_the_command_prints_all_and_writes_a_page(folder, tmp_path):
         "200 × 160: 5, 64 × 64: 1",
     ):
         assert text in done.output
+    assert done.stdout.endswith(f"{page}: the same with images\n")
     html = page.read_text(encoding="utf-8")
     assert "<img src=x>" not in html and "&lt;img src=x&gt;" in html and html.count("data:image/") >= 10
     for arguments, status in (

@@ -11,6 +11,7 @@ from augsvc.cli.bounds import find_excess
 from augsvc.cli.memory import fit_memory
 from augsvc.executors.factory import find_device_excess
 from augsvc.settings import Settings, UploadSettings, load_settings
+from augsvc.validation import human
 
 TERABYTES = 5 * 10**12
 
@@ -49,7 +50,21 @@ def test_the_uploads_of_one_client_fit_those_of_all(tmp_path):
     (tmp_path / "tokens.yaml").write_text(yaml.safe_dump(token))
     uploads = UploadSettings(path=tmp_path, bytes=1 << 30)
     (line,) = find_excess(Settings(tokens_file=tmp_path / "tokens.yaml", uploads=uploads))
-    assert line.startswith("tokens_file, 'a': upload is 2048MiB") and "raise uploads.bytes" in line
+    assert line.startswith("tokens_file, 'a': upload is 2 GiB") and "raise uploads.bytes" in line
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [
+        (0, "0 bytes"), (400_000, "400,000 bytes"), (1 << 20, "1 MiB"), ((1 << 30) - 1, "1,023.99 MiB"),
+        (1 << 30, "1 GiB"), (3_686_400 << 20, "3.51 TiB"), (1 << 60, "1,048,576 TiB"),
+    ],
+)  # fmt: skip
+def test_bytes_are_written_in_one_form(n_bytes, text):
+    assert human(n_bytes) == text
+    if not text.endswith("bytes"):
+        settings = load_settings(None, {"max_batch_bytes": text.replace(",", "")})
+        assert 0.99 * n_bytes <= settings.max_batch_bytes <= n_bytes
 
 
 def test_small_numbers_are_not_0_mib(tmp_path):
@@ -57,7 +72,7 @@ def test_small_numbers_are_not_0_mib(tmp_path):
     (line,) = find_excess(
         Settings(tokens_file=tmp_path / "tokens.yaml", uploads=UploadSettings(path=tmp_path, bytes=1000))
     )
-    assert "upload is 2000 bytes" in line and "is 1000 bytes" in line
+    assert "upload is 2,000 bytes" in line and "is 1,000 bytes" in line
 
 
 @pytest.mark.parametrize("name", ["max_batch_bytes", "cache_bytes"])
@@ -79,7 +94,7 @@ def test_files_that_no_machine_decodes_are_named_without_a_limit_too(format, cap
 def test_a_cache_on_a_device_fits_its_memory():
     assert find_device_excess(1 << 30, 1 << 30) is None
     line = find_device_excess(TERABYTES, 24 << 30)
-    assert line == "device_cache_bytes: 4768371MiB, and the device has 24576MiB in all: lower it"
+    assert line == "device_cache_bytes: 4.54 TiB, and the device has 24 GiB in all: lower it"
 
 
 def test_the_number_of_connections_has_a_bound():

@@ -92,14 +92,14 @@ def test_a_cache_that_does_not_fit_is_lowered_and_the_log_names_the_settings(cap
         fitted, _ = fit_memory(Settings(), 2 * GIB)
     assert fitted == Settings().model_copy(update={"cache_bytes": 2 * GIB - BASE_BYTES - 4 * (256 * MIB)})
     (line,) = caplog.messages
-    assert "cache_bytes: lowered from 1024MiB to 192MiB" in line
-    assert "memory limit of 2048MiB" in line
+    assert "cache_bytes: lowered from 1 GiB to 192 MiB" in line
+    assert "memory limit of 2 GiB" in line
     assert "4 × max_batch_bytes" in line
 
 
-@pytest.mark.parametrize(("limit", "most"), [(GIB, 48), (256 * MIB, 0)])
+@pytest.mark.parametrize(("limit", "most"), [(GIB, "48 MiB"), (256 * MIB, "0 bytes")])
 def test_a_budget_that_does_not_fit_is_refused(limit, most):
-    with pytest.raises(ValueError, match=f"lower max_batch_bytes to at most {most}MiB, or raise the limit"):
+    with pytest.raises(ValueError, match=f"lower max_batch_bytes to at most {most}, or raise the limit"):
         fit_memory(Settings(), limit)
 
 

@@ -1,6 +1,7 @@
 """Settings from three places, and the commands that a person types."""
 
 import json
+import re
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -159,6 +160,8 @@ def test_datasets_lists_what_would_be_served(written, folders):
     path = written({"datasets": {"pets": {"format": "image_folder", "path": str(folders / "pets")}}})
     done = CliRunner().invoke(app, ["datasets", "--config", str(path)], env={"COLUMNS": "200"})
     assert done.exit_code == 0
+    listed = CliRunner().invoke(app, ["datasets", "list", "--config", str(path)], env={"COLUMNS": "200"})
+    assert (listed.exit_code, listed.output) == (0, done.output)
     rows = {line.split()[0]: line.split()[1:] for line in done.output.splitlines() if line.strip()}
     assert rows.keys() >= {*EMBEDDED, "pets"}
     assert rows["pets"][:2] == ["20", "2"]
@@ -179,6 +182,9 @@ def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
     assert "ok mixed: 2 of 2 samples checked\n   ignored by their names: 1 without an extension, 2 .tiff" in done.stdout
     assert "ok hurt: 12 of 12 samples checked, 1 undecodable and replaced\n   undecodable a/005.png: the" in done.stdout
     assert "   classes 1: a 2\n" in done.stdout
+    assert re.search(
+        r"^ok self-test: arithmetic id [0-9a-f]{32}; servers with the same one give the same", done.stdout, re.M
+    )
     assert command("check", "--strict", "--config", path, cwd=tmp_path).returncode == 1
     assert (
         "hurt, mixed, pets: versions cover names and sizes of samples, and all labels; with `digest_contents: true`"
