@@ -230,7 +230,10 @@ def import_file(
 @datasets_app.callback()
 def list_datasets(context: typer.Context, config: Config = None) -> None:
     """List the configured datasets; `inspect` reports what one holds."""
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is not None:
+        if config is not None:  # which a subcommand would not see
+            raise typer.BadParameter(f"give it after `{context.invoked_subcommand}`", param_hint="--config")
+    else:
         from augsvc.cli.datasets import list_datasets
 
         list_datasets(config)

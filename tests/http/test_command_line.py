@@ -162,6 +162,8 @@ def test_datasets_lists_what_would_be_served(written, folders):
     assert done.exit_code == 0
     listed = CliRunner().invoke(app, ["datasets", "list", "--config", str(path)], env={"COLUMNS": "200"})
     assert (listed.exit_code, listed.output) == (0, done.output)
+    lost = CliRunner().invoke(app, ["datasets", "--config", str(path), "list"])
+    assert lost.exit_code == 2 and "give it after `list`" in lost.output
     rows = {line.split()[0]: line.split()[1:] for line in done.output.splitlines() if line.strip()}
     assert rows.keys() >= {*EMBEDDED, "pets"}
     assert rows["pets"][:2] == ["20", "2"]

@@ -19,7 +19,7 @@ export function python({ url, spec, stream, epoch, view, views, media, augmented
   const tensors = draws.map((k) => `batch["${media}${k}"]`).join(", ");
   return `from augsvc_client import RemoteDataLoader\n\nloader = RemoteDataLoader(\n${loaderArguments}\n)\n${setEpoch}` +
     `for batch in loader:  # one epoch; the next loop is the next epoch\n    ${names}, labels = ${tensors}, batch["label"]\n` +
-    TARGETS.map((group) => unpack(draws.flatMap((k) => group.map((name) => `${name}${k}`)).filter((name) => name in augmented))).join("");
+    draws.flatMap((k) => TARGETS.map((group) => unpack(group.map((name) => `${name}${k}`).filter((name) => name in augmented)))).join("");
 }
 
 /** A line that takes these tensors from a batch, by their names. */
