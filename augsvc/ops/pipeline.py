@@ -63,7 +63,10 @@ def _hint(name: str, presets: Sequence[str]) -> str:
     if name.endswith(FILE_ENDINGS) or "/" in name:
         return "; files are not read here: load it, and pass what it holds, fields of a specification as **fields"
     if name in RECIPES:
-        return f"; {name} is a recipe: `augsvc recipes {name}` prints its fields, to pass as **fields"
+        return (
+            f"; {name} is a recipe: `augsvc recipes {name}` prints its fields, to pass as **fields; augsvc-train takes the list "
+            "of its pipeline as --pipeline, and its size as --size"
+        )
     return nearest(name, presets)
 
 

@@ -26,6 +26,7 @@ def refusal(fields, media=None):
         ({"pipeline": "sounds"}, "image", "one of none, light, standard, strong"),
         ({"pipeline": "ko.yaml"}, "image", "files are not read here: load it"),
         ({"pipeline": "timm_deit"}, "image", "timm_deit is a recipe: `augsvc recipes timm_deit` prints its fields"),
+        ({"pipeline": "timm_deit"}, "image", "augsvc-train takes the list of its pipeline as --pipeline"),
         ({"pipeline": {"pipeline": [], "size": [8, 8]}}, "image", "pass them beside `dataset`, in Python as **fields"),
         ({"pipeline": "sound"}, "image", "the preset sound is not for image samples; those that are: none, light"),
         ({"pipeline": "strong"}, "audio", "the preset strong is not for audio samples; those that are: none, sound"),

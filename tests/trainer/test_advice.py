@@ -55,7 +55,7 @@ def test_every_practice_is_switched_or_does_not_apply(ablated):
     for text in ("Gain of each best practice", "data.shuffle=False", "model.pool=average", "--ensemble 5"):
         assert text in page
     assert page.count("does not apply: ") == 18 - len(APPLY)
-    assert "model.dropout=0.0 gives fire the same network" in page
+    assert "fire has no layer wider than model.dropout_above=256" in page
     assert "12 of 12 15 #0" in printed
     assert "one seed only" in " ".join(printed.split())
 

@@ -159,7 +159,8 @@ def test_a_run_whose_server_is_gone_can_be_continued(url, tmp_path, monkeypatch,
     monkeypatch.setattr(RemoteDataLoader, "__iter__", taken)
     text = line(command(*words))
     assert "no good response within 1 s" in text
-    (advice,) = re.findall(r"when that is mended, continue with: augsvc-train (.*?) no good", text)
+    assert text.index("no good response") < text.index("when that is mended")
+    (advice,) = re.findall(r"when that is mended, continue with: augsvc-train (.*)", text)
     monkeypatch.undo()
     monkeypatch.setattr("augsvc_client.trainer.cli.train.render_run_page", lambda *_, **__: "")
     line(command(*shlex.split(advice)), 0)

@@ -117,3 +117,13 @@ def test_the_field_is_in_effect(name, url, tmp_path):
     case = globals().get(name.replace(".", "_"))
     assert case is not None, f"{name} has no case here"
     case(url, tmp_path)
+
+
+def test_clips_have_no_canvas(url):
+    with pytest.raises(ValueError, match=r"tones/train has clips, which have no canvas: leave out --size"):
+        resolve_recipe(recipe(data__dataset="tones/train"), url)
+
+
+def test_only_a_new_run_is_said_to_be_short(url):
+    assert "few networks learn" in resolve_recipe(recipe(), url)[1][-1]
+    assert resolve_recipe(recipe(), url, note_duration=False)[1] == []

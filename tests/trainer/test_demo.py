@@ -63,7 +63,7 @@ def test_in_a_terminal_of_80_columns_a_run_is_one_whole_line():
     with progress_bars(console) as progress:
         assert len(show_progress(events(240), progress, "augmented #0")) == 240
     last = next(line for line in reversed(shown(console).splitlines()) if "augmented #0" in line)
-    for part in ("240/240", "loss 0.50", SCORES, "10,000 img/s", "wait 12%"):
+    for part in ("240/240", "loss 0.50", SCORES, "10,000 samples/s", "wait 12%"):
         assert part in last
     assert "…" not in last
 
@@ -79,14 +79,14 @@ def test_elsewhere_a_run_is_one_line_at_its_end():
     console = pipe()
     with progress_bars(console) as progress:
         show_progress(events(), progress, "plain #0")
-    assert shown(console) == f"plain #0: 3/3, loss 0.50, {SCORES}, 10,000 img/s, wait 12%\n"
+    assert shown(console) == f"plain #0: 3/3, loss 0.50, {SCORES}, 10,000 samples/s, wait 12%\n"
 
 
 def test_a_run_without_tests_has_its_line_too():
     console = pipe()
     with progress_bars(console) as progress:
         show_progress((replace(e, scores={}) if isinstance(e, Epoch) else e for e in events()), progress, "plain #0")
-    assert shown(console) == "plain #0: 3/3, loss 0.50, 10,000 img/s, wait 12%\n"
+    assert shown(console) == "plain #0: 3/3, loss 0.50, 10,000 samples/s, wait 12%\n"
 
 
 def test_a_long_run_prints_a_line_in_between(monkeypatch):

@@ -1,12 +1,17 @@
-"""What an ensemble gains, by hand."""
+"""What an ensemble gains, by hand, and which network was interrupted."""
 
 from dataclasses import fields
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
+from rich.progress import Progress
 
+from augsvc_client.trainer.experiments import ensemble
 from augsvc_client.trainer.experiments.ensemble import Ensemble
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.training.evaluate import Predictions
+from tests.trainer.recipes import ABSENT, recipe
 
 
 def outcome(*of_first_class):
@@ -21,3 +26,17 @@ def test_gains_are_over_each_member_and_over_their_mean():
     assert together.accuracy("test") == 1, "of means 0.75, 0.6, 0.45, 0.35"
     assert together.gains("test") == [0.5, 0.25]
     assert together.summary() == {"test": {"accuracy": 1.0, "members": [0.5, 0.75], "gain": 0.375}}
+
+
+def test_an_interrupted_ensemble_names_the_network(monkeypatch):
+    taken = []
+
+    def run(member, *_arguments, **_more):
+        taken.append(member)
+        if len(taken) == 2:
+            raise KeyboardInterrupt("interrupted after step 16")
+        return SimpleNamespace(datasets={})
+
+    monkeypatch.setattr(ensemble, "run", run)
+    with pytest.raises(KeyboardInterrupt, match=r"^network #1: interrupted after step 16$"):
+        ensemble.run_ensemble(recipe(), ABSENT, Progress(disable=True), 3)

@@ -72,7 +72,8 @@ def suggest_rate(requested: Recipe, url: str, out: Path | None, console: Console
 
 def _resolve(requested: Recipe, url: str, console: Console) -> Recipe:
     """The recipe on this device without open fields; notes on changed fields are printed."""
-    recipe, notes = resolve_recipe(scale_for_device(requested, choose_device(requested.training.device))[0], url)
+    scaled, _ = scale_for_device(requested, choose_device(requested.training.device))
+    recipe, notes = resolve_recipe(scaled, url, note_duration=False)
     for line in notes:
         console.print(line)
     return recipe

@@ -41,9 +41,13 @@ from augsvc_client.trainer.training.interrupt import interrupt_on_sigterm
 from augsvc_client.trainer.training.progress import progress_bars
 
 
+class CanContinue(AugsvcError):
+    """A client's error in a run that `--resume` continues: the second line names the command."""
+
+
 def train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) -> None:
-    """Train the requested recipe; raises the client's errors, Diverged, KeyboardInterrupt, which names the command that
-    continues, and ValueError for options that do not fit."""
+    """Train the requested recipe; raises the client's errors, CanContinue once there is a checkpoint, Diverged,
+    KeyboardInterrupt, which names the command that continues, and ValueError for options that do not fit."""
     members = plan.members
     if plan.ablate and members > 1:
         raise ValueError("--ablate is for one network: give no --ensemble")
@@ -68,9 +72,9 @@ def train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) 
             raise  # before the first step: nothing to continue
         err.args = (f"{str(err) or 'interrupted'}; continue with: {command}",)
         raise
-    except AugsvcError:
+    except AugsvcError as err:
         if has_begun and find_run(out):
-            console.print(f"when that is mended, continue with: {command}", soft_wrap=True)
+            raise CanContinue(f"{err}\nwhen that is mended, continue with: {command}") from err
         raise
 
 
@@ -81,11 +85,11 @@ def _train(
     device = choose_device(requested.training.device)
     recipe, warnings = scale_for_device(requested, device)
     begun = read_datasets(out if members == 1 else member_folder(out, 0)) if resume else {}
-    recipe, notes = resolve_recipe(recipe, url, begun)
+    recipe, notes = resolve_recipe(recipe, url, begun, note_duration=not resume)
     if ablate == Ablated.operations:
         require_operations(recipe)
     recipe = add_corrupted_test(recipe) if ablate else recipe
-    for line in (*notes, device.describe(), *warnings):
+    for line in (device.describe(), *warnings, *notes):
         console.print(line)
     start = Start(begin=None if resume else partial(begin, recipe))
     if resume:

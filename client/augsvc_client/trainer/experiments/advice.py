@@ -112,7 +112,18 @@ def _check(run: Outcome, switch: Switch) -> Switch | Reason:
     except Exception as err:  # of an installed network, whose builder may not know all values
         return f"{run.recipe.model.name} cannot be built with {switch.describe()}: {err}"
     same = repr(networks[0]) == repr(networks[1]) and _equal_weights(*networks)
-    return f"{switch.describe()} gives {run.recipe.model.name} the same network" if same else switch
+    return _why_same(run, switch, networks[0]) if same else switch
+
+
+def _why_same(run: Outcome, switch: Switch, network: nn.Module) -> Reason:
+    name, choice = run.recipe.model.name, run.recipe.model
+    if name in BUILTIN_MODELS and "model.xavier_above" in switch.variant.values:
+        if not any(isinstance(module, nn.Linear) for module in network.modules()):
+            return f"{name} has no fully connected layer"
+        return f"{name} has no fully connected layer wider than model.xavier_above={choice.xavier_above}"
+    if name in BUILTIN_MODELS and "model.dropout" in switch.variant.values:
+        return f"{name} has no layer wider than model.dropout_above={choice.dropout_above}, after which dropout follows"
+    return f"{switch.describe()} gives {name} the same network"
 
 
 def _equal_weights(one: nn.Module, other: nn.Module) -> bool:

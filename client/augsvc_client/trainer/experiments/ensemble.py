@@ -16,6 +16,7 @@ from augsvc_client.trainer.experiments.outcome import Outcome, nan_to_none
 from augsvc_client.trainer.experiments.run import ALONE, Start, run
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.evaluate import Predictions, average_predictions
+from augsvc_client.trainer.training.loop import Diverged
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ def run_ensemble(
     done: Callable[[Outcome, Path], None] | None = None,
     start: Start = ALONE,
 ) -> Ensemble:
-    """Train `count` members of a resolved recipe in sequence; checkpoints go to `out`/member-N. Raises as `run`.
+    """Train `count` members of a resolved recipe in sequence; checkpoints go to `out`/member-N. Raises as `run`; an
+    interruption and a divergence name the network.
 
     All read the versions of the datasets that the first one began with; `start`: how it starts. `done` is called with each
     member and its folder before the next one starts.
@@ -73,7 +75,11 @@ def run_ensemble(
         folder = None if out is None else member_folder(out, i)
         title = f"{recipe.data.dataset} #{i}"
         start = Start(members[0].datasets) if members else start
-        members.append(run(recipe.member(i), url, progress, title, out=folder, resume=resume, start=start))
+        try:
+            members.append(run(recipe.member(i), url, progress, title, out=folder, resume=resume, start=start))
+        except (KeyboardInterrupt, Diverged) as err:
+            err.args = (f"network #{i}: {str(err) or 'interrupted'}",)
+            raise
         if done is not None and folder is not None:
             done(members[-1], folder)
     return Ensemble(tuple(members))

@@ -19,10 +19,14 @@ _FEW_STEPS = 200  # below, the network of the evidence had not learnt 50 samples
 _CORRUPTED_AUDIO = [{"op": "time_shift", "shift": [-0.2, 0.2]}, {"op": "white_noise", "snr": [0, 10]}]
 
 
-def resolve_recipe(recipe: Recipe, url: str, datasets: Datasets = MappingProxyType({})) -> tuple[Recipe, list[str]]:
+def resolve_recipe(
+    recipe: Recipe, url: str, datasets: Datasets = MappingProxyType({}), *, note_duration: bool = True
+) -> tuple[Recipe, list[str]]:
     """The recipe with all open fields filled in, and a note for each field that had to change.
 
     `datasets`: those of the run that is resumed, which are read in their versions then, whatever is served by now.
+
+    `note_duration`: whether a run that is too short to learn gets a note too.
 
     Raises the client's errors, and ValueError for datasets that do not match.
     """
@@ -41,7 +45,7 @@ def resolve_recipe(recipe: Recipe, url: str, datasets: Datasets = MappingProxyTy
     if training.steps is not None:
         resolved = resolved.override({"training.epochs": math.ceil(training.steps / epoch_steps)})
     steps = training.steps or training.epochs * epoch_steps
-    if steps < _FEW_STEPS:
+    if note_duration and steps < _FEW_STEPS:
         notes.append(
             f"{steps} steps in total, and few networks learn in fewer than {_FEW_STEPS}: raise training.steps or epochs"
         )
@@ -64,7 +68,12 @@ def resolve_recipe(recipe: Recipe, url: str, datasets: Datasets = MappingProxyTy
 
 
 def _defaults(recipe: Recipe, audio: bool) -> dict[str, object]:
-    """The values of the fields that are None and do not depend on the server."""
+    """The values of the fields that are None and do not depend on the server; raises ValueError for a canvas of clips."""
+    if audio and recipe.data.size is not None:
+        raise ValueError(
+            f"{recipe.data.dataset} has clips, which have no canvas: leave out --size (data.size); "
+            f"--set data.seconds={_SECONDS:g} sets their length"
+        )
     training = recipe.training
     defaults: dict[str, object] = {f"data.{name}": training.seed for name in ("subset_seed", "order_seed", "aug_seed")}
     defaults |= {

@@ -143,7 +143,8 @@ def _check_classes(setup: Setup) -> Verdict:
     counts = {i: size for i, size in enumerate(sizes) if i not in setup.left_out}
     smallest, largest = min(counts, key=lambda i: counts[i]), max(counts, key=lambda i: counts[i])
     fewest, most = counts[smallest], counts[largest]
-    measured = f"from {fewest} to {most} samples of a class, {sum(counts.values())} samples"
+    sizes_text = f"{most} samples of each class" if fewest == most else f"from {fewest} to {most} samples of a class"
+    measured = f"{sizes_text}, {sum(counts.values())} samples"
     if not fewest:
         return measured, f"class {smallest} has no training samples: check the folder, or leave the class out"
     if most <= _MAX_IMBALANCE * fewest or setup.recipe.training.class_weights is not None:

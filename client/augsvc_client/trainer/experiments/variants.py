@@ -112,6 +112,7 @@ class PairedScores(ABC):
         return (
             f"paired by seed: mean and 95 % interval (Student's t, {seeds} seeds). An interval that contains 0 may be chance; "
             "one in twenty such intervals misses the true value."
+            + (" Of two seeds, an interval is very wide: set ablation.seeds=5 or more." if seeds == 2 else "")
         )
 
     def accuracy(self, variant: str, test: str) -> float | None:

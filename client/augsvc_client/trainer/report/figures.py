@@ -7,6 +7,7 @@ Figures are made without pyplot: nothing is kept between calls, and no window sy
 
 import io
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from augsvc_client.trainer.training.evaluate import Calibration
 from augsvc_client.trainer.training.loop import Epoch
 
 INK, FAINT, BLUE = "#1f2430", "#d5d9e0", "#2563c9"
+_TEST_COLORS = (BLUE, "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # distinct for the colour-blind (Okabe and Ito)
 _DPI = 150
 _LABELLED_CLASSES = 20  # with more, counts and names in the matrix are illegible
 _COLUMNS = 6  # of worst errors
@@ -44,29 +46,36 @@ def draw_sample_grid(grid: SampleGrid) -> bytes:
 
 
 def draw_curves(history: Sequence[Epoch]) -> bytes:
-    """Losses, solid for training and dashed for tests, and the accuracy on each test, with that of training dashed."""
+    """Losses, and the accuracy on each test: a colour for each test, training dashed."""
     tests = list(history[-1].scores)
     figure = _new_figure(4.0 * (1 + len(tests)), 3.5)
     panels = figure.subplots(1, 1 + len(tests), squeeze=False, sharex=True)[0]
-    _style(panels[0], "epoch", "", "loss (dashed: tests)")
-    _draw_line(panels[0], [(epoch.number, epoch.loss) for epoch in history], "-")
+    _style(panels[0], "epoch", "", "loss")
+    _draw_line(panels[0], [(epoch.number, epoch.loss) for epoch in history], "training", INK, "--")
     trained = [(epoch.number, 100 * epoch.accuracy) for epoch in history if epoch.accuracy is not None]
-    for panel, test in zip(panels[1:], tests, strict=True):
-        _style(panel, "epoch", "", f"accuracy on {figure_text(test, _TEST_CHARACTERS)} (%; dashed: training)")
+    for panel, test, color in zip(panels[1:], tests, cycle(_TEST_COLORS)):
+        name = figure_text(test, _TEST_CHARACTERS)
+        _style(panel, "epoch", "", f"accuracy on {name} (%)")
         scores = [(epoch.number, epoch.scores[test]) for epoch in history if epoch.scores]
-        _draw_line(panel, [(number, 100 * score.accuracy) for number, score in scores], "-")
-        _draw_line(panel, trained, "--")
-        _draw_line(panels[0], [(number, score.loss) for number, score in scores if score.loss is not None], "--")
+        _draw_line(panel, [(number, 100 * score.accuracy) for number, score in scores], name, color)
+        _draw_line(panel, trained, "training", INK, "--")
+        _draw_line(panels[0], [(number, score.loss) for number, score in scores if score.loss is not None], name, color)
     lowest = min((panel.get_ylim()[0] for panel in panels[1:]), default=0.0)
     for panel in panels[1:]:  # one scale, so that tests can be compared
         panel.set_ylim(max(0.0, lowest), 101.0)
+        panel.legend(loc="lower right", fontsize=9, labelcolor=INK, frameon=False)
+    panels[0].legend(loc="upper right", fontsize=9, labelcolor=INK, frameon=False)
     panels[0].xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return _to_png(figure)
 
 
-def _draw_line(axes: Axes, points: Sequence[tuple[int, float]], style: str) -> None:
+def _draw_line(axes: Axes, points: Sequence[tuple[int, float]], name: str, color: str, style: str = "-") -> None:
+    if not points:
+        return
     marker = "o" if len(points) < 3 else ""  # a line of one point is invisible
-    axes.plot([number + 1 for number, _ in points], [y for _, y in points], color=BLUE, linestyle=style, marker=marker)
+    numbers, values = [number + 1 for number, _ in points], [y for _, y in points]
+    label = f" {name}"  # legends leave out one that begins with an underscore
+    axes.plot(numbers, values, color=color, linestyle=style, marker=marker, label=label)
 
 
 def draw_confusion(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> bytes:

@@ -42,7 +42,9 @@ def render_run_page(
     run = Run(outcome=outcome, measured=measured, members=members, ablated=ablated, sanity=sanity)
     sections: dict[str, list[str | Table | Figure]] = {"Summary": _summary(outcome, measured)}
     if (grid := measured.grid) is not None:
-        caption = f"As stored, and below in each epoch: {', '.join(grid.names)}"
+        epochs = len(grid.augmented)
+        below = "the first epoch" if epochs == 1 else f"each of the first {epochs} epochs"
+        caption = f"Top row: as stored; below: in {below}. Classes of the columns: {', '.join(grid.names)}"
         sections["Samples that the network saw"] = [Figure(caption, draw_sample_grid(grid))]
     sections["Learning curves"] = [Figure("Loss and accuracy", draw_curves(outcome.history))]
     for name, predictions in outcome.predictions.items():

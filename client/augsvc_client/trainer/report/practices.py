@@ -99,8 +99,8 @@ def _order(run: Run) -> Effect:
         return ""
     low, median, high = times.ratio
     return (
-        f"forward and backward on {times.samples} samples: {times.after_ms:.2f} ms, with the activation before pooling "
-        f"{times.before_ms:.2f} ms: {median:.1f} times as long (interquartile range {low:.1f} to {high:.1f})"
+        f"forward and backward on {times.samples} samples: {times.after_ms:.2f} ms; with the activation before pooling "
+        f"{median:.1f} times as long (interquartile range {low:.1f} to {high:.1f})"
     )
 
 

@@ -7,6 +7,7 @@ collect_sample_grid (samples as stored and as augmented)
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import zip_longest
 from math import prod
 
 import numpy as np
@@ -100,7 +101,7 @@ def compute_diversity(views: Views) -> Diversity:
 
 
 def collect_sample_grid(stream: Stream, classes: Sequence[str], epochs: int, columns: int = 10) -> SampleGrid:
-    """Up to `columns` samples, of different classes if possible, in each of the first `epochs` epochs.
+    """Up to `columns` samples, evenly of the classes where possible, in each of the first `epochs` epochs.
 
     The unshuffled stream shows what the network got from the shuffled one.
     """
@@ -109,8 +110,11 @@ def collect_sample_grid(stream: Stream, classes: Sequence[str], epochs: int, col
     candidates = [i * stream.samples // count for i in range(count)]
     stored = {position: plain.batch(0, position, 1) for position in candidates}
     labels = {position: int(arrays["label"][0]) for position, arrays in stored.items()}
-    of_each = {label: position for position, label in reversed(labels.items())}  # the first of every class
-    few = list(dict.fromkeys([*of_each.values(), *labels]))[:columns]
+    of_class: dict[int, list[int]] = {}
+    for position, label in labels.items():
+        of_class.setdefault(label, []).append(position)
+    turns = zip_longest(*of_class.values())  # the first of every class, then the second ones, …
+    few = [position for turn in turns for position in turn if position is not None][:columns]
     chosen = sorted(few, key=lambda position: (labels[position], position))
     return SampleGrid(
         names=tuple(classes[labels[position]] for position in chosen),

@@ -24,7 +24,7 @@ _COLUMNS = (  # with a short title they fit into 80 columns
     "{task.completed}/{task.total}",
     "loss {task.fields[loss]:.2f}",  # reads the tensor when the line is drawn, not every step
     "{task.fields[scores]}",
-    "{task.fields[pace].images_per_s:,.0f} img/s",
+    "{task.fields[pace].images_per_s:,.0f} samples/s",
     "{task.fields[wait]}",
 )
 
@@ -48,7 +48,7 @@ class Wait:
 
 @contextmanager
 def progress_bars(console: Console | None = None) -> Iterator[Progress]:
-    """One bar per run: steps, loss, accuracies, images per second, and the fraction of time spent waiting for data.
+    """One bar per run: steps, loss, accuracies, samples per second, and the fraction of time spent waiting for data.
 
     Nothing is drawn before the first step of the first run, and no bar if the console is not a terminal.
     """
