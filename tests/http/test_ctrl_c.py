@@ -19,7 +19,8 @@ from augsvc.http.lifecycle import Lifecycle
 AUGSVC = str(Path(sys.executable).with_name("augsvc"))
 
 ON_A_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs, and their children, ignore it
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # it sends SIGINT for Ctrl-C
 os.execv(sys.argv[1], sys.argv[1:])
 """
