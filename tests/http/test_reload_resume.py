@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import Progress
 from safetensors.torch import load_file
 
-from augsvc_client import RemoteDataLoader, RequestRefused, StateMismatch, StreamChanged
+from augsvc_client import RemoteDataLoader, StateMismatch, StreamChanged
 from augsvc_client.trainer.cli.plan import Plan
-from augsvc_client.trainer.cli.train import train
+from augsvc_client.trainer.cli.train import CanContinue, train
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.recipe import load_recipe, parse_recipe
@@ -239,8 +239,8 @@ def test_the_command_names_the_cure_where_the_files_of_its_run_are_gone(serve, r
     for file in sorted((root / "cat").iterdir())[1:]:
         file.unlink()
     reload(serving)
-    with pytest.raises(RequestRefused, match="restore the file, then reload"):
+    with pytest.raises(CanContinue, match="restore the file, then reload"):
         resume(serving.url, out)
     restarted = started(serve, pets=root)
-    with pytest.raises(StreamChanged, match="without --resume, in another folder"):
+    with pytest.raises(CanContinue, match="without --resume, in another folder"):
         resume(restarted.url, out)
