@@ -145,10 +145,11 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Saves a compiled function for the next process."""
-        self.failed = True
+        saved = False
         with _log_failure("cannot be written"):
             super().save_overload(sig, data)
-            self.failed = False
+            saved = True
+        self.failed = not saved
 
 
 def _open_caches(dispatchers: Sequence[Any], folder: Path) -> list[_KernelCache]:
